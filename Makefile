@@ -1,0 +1,42 @@
+# The two commands of a newcomer are `make demo` and `make test`; both install first if needed.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help install demo test lint types unit smoke clean
+
+help:
+	@echo "make install   a .venv with grokscope and its tools (pip, pinned constraints)"
+	@echo "make demo      trains modular addition from memorisation to generalisation and prints its report's path"
+	@echo "make test      lint, types and tests"
+	@echo "make smoke     every experiment at smoke scale, in one process"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "grokscope needs Python 3.11 or newer: call make with PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/grokscope run nanda2023/modular-addition --scale demo
+
+test: lint types unit
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/basedpyright --warnings
+
+unit: $(INSTALLED)
+	$(BIN)/pytest -n 2
+
+smoke: $(INSTALLED)
+	$(BIN)/grokscope reproduce --scale smoke --seeds 1 --fresh --out $(or $(OUT),.cache/smoke)
+
+clean:
+	rm -rf .venv .cache .pytest_cache .ruff_cache

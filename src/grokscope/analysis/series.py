@@ -1,0 +1,55 @@
+"""What analysis and claims ask of a run: its scalars by key, its spec, its status, its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+Series = Callable[[str], tuple[np.ndarray, np.ndarray]]
+"""Returns steps and values of a key, both (points,), by step; raises KeyError or ValueError without it."""
+
+
+class RunLike(Protocol):
+    """A run as analysis sees it; a stored run is one, and so is anything with these four names."""
+
+    @property
+    def directory(self) -> Path:
+        """Where the run lies."""
+        ...
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The tree of its spec."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """One of running, finished, stopped, interrupted, diverged, failed."""
+        ...
+
+    def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return steps and values of a key, both of shape (points,), by step.
+
+        Raises:
+            UsageError: the run has no such key.
+        """
+        ...
+
+
+def finite(series: Series, key: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return steps and values of a key without the points that are NaN or infinite; None if none are left.
+
+    Example:
+        >>> steps, values = finite(lambda key: (np.array([0, 1]), np.array([np.nan, 2.0])), "train/loss")
+        >>> steps.tolist(), values.tolist()
+        ([1], [2.0])
+    """
+    try:
+        steps, values = series(key)
+    except (KeyError, ValueError):
+        return None
+    kept = np.isfinite(values)
+    return (steps[kept], values[kept]) if kept.any() else None

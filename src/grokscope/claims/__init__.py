@@ -1,0 +1,8 @@
+"""Claims of papers and the verdicts on them."""
+
+from __future__ import annotations
+
+from grokscope.claims.claim import Claim, Criterion
+from grokscope.claims.verdict import STATUSES, Verdict, judge
+
+__all__ = ["STATUSES", "Claim", "Criterion", "Verdict", "judge"]

@@ -1,0 +1,83 @@
+"""The program ``grokscope``: finds the command, runs it, turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from grokscope.errors import GrokscopeError, UsageError, nearest
+
+COMMANDS = {
+    "list": "grokscope.cli.listing:list_",
+    "run": "grokscope.cli.run:run",
+    "resume": "grokscope.cli.resume:resume",
+    "reproduce": "grokscope.cli.reproduce:reproduce",
+    "claims": "grokscope.cli.claims:claims",
+    "runs": "grokscope.cli.runs:runs",
+    "show": "grokscope.cli.show:show",
+    "report": "grokscope.cli.report:report",
+    "sweep": "grokscope.cli.sweep:sweep",
+    "data": "grokscope.cli.data:data",
+    "doctor": "grokscope.cli.doctor:doctor",
+}
+
+HELP = """The instrument for delayed generalization: trains, measures, judges claims, shows.
+
+Begin with: grokscope run nanda2023/modular-addition
+
+Exit codes: 0 done (verdicts and divergence are results), 1 the work failed, 2 wrong usage, 130 and 143
+stopped by a signal after a checkpoint. An error is one sentence; --debug shows where it came from.
+"""
+
+
+def build() -> App:
+    """Return the application; its commands are loaded when they are called or listed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        number = version("grokscope")
+    except PackageNotFoundError:
+        number = "unknown"
+    app = App(name="grokscope", help=HELP, version=number, help_format="plaintext", result_action="return_value")
+    for name, target in COMMANDS.items():
+        app.command(target, name=name)
+    return app
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run the program with ``arguments`` and return its exit code."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+            close = nearest(arguments[0], COMMANDS)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"the commands are {', '.join(COMMANDS)}."
+            raise UsageError(f"unknown command {arguments[0]!r}: {hint}")
+        result = build()(arguments, exit_on_error=False, print_error=False)
+        return result if isinstance(result, int) else 0
+    except CycloptsError as error:
+        code, sentence = 2, " ".join(str(error).split())
+        sentence = f"{sentence} Try: grokscope {' '.join(arguments[:1])} --help"
+        trouble: BaseException = error
+    except GrokscopeError as error:
+        code, sentence, trouble = error.exit_code, str(error), error
+    except BrokenPipeError:
+        # the reader of a pipe (head, less) has gone; there is nobody left to tell
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt as error:
+        code, sentence, trouble = 130, "interrupted.", error
+    except Exception as error:
+        code, trouble = 1, error
+        sentence = f"{type(error).__name__}: {error} (this is a defect of grokscope; --debug shows where)."
+    if debug:
+        raise trouble
+    sys.stderr.write(f"grokscope: {sentence}\n")
+    return code
+
+
+def main() -> None:
+    """Run the program with the arguments it was started with."""
+    sys.exit(call(sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""What commands write: tables and sentences for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from grokscope.store.jsonl import plain
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="one JSON document on stdout")]
+Out = Annotated[
+    str | None, Parameter(help="parent directory of all runs (default: GROKSCOPE_RUNS, else ./runs)")
+]
+Strict = Annotated[
+    bool, Parameter(negative="", help="exit with 1 if a run diverged or a claim is not reproduced")
+]
+
+STYLES = {
+    "reproduced": "green",
+    "not reproduced": "red",
+    "inconclusive": "yellow",
+    "not testable here": "dim",
+    "finished": "green",
+    "failed": "red",
+    "diverged": "red",
+}
+
+
+def write_json(document: Mapping[str, Any]) -> None:
+    """Write one JSON document to stdout; numbers that are not finite become strings."""
+    sys.stdout.write(json.dumps(plain(document), indent=2, allow_nan=False) + "\n")
+
+
+def write(text: str = "") -> None:
+    """Write one line to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def number(value: Any) -> str:
+    """Return a value as a person reads it: four significant digits, whole steps whole, a dash for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if value == int(value) and abs(value) < 1e15 if value == value and abs(value) != float("inf") else False:
+            return f"{int(value):,}".replace(",", " ")
+        if 1000 <= abs(value) < 1e9:
+            return f"{value:,.0f}".replace(",", " ")
+        return f"{value:.4g}"
+    return str(value)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str = "nothing to show") -> None:
+    """Write a table to stdout: a drawn one on a terminal, tab-separated lines in a pipe."""
+    if not rows:
+        write(empty)
+        return
+    cells = [[number(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for line in [list(columns), *cells]:
+            write("\t".join(line))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for line in cells:
+        drawn.add_row(*[Text(cell, style=STYLES.get(cell, "")) for cell in line])
+    Console().print(drawn)
+
+
+def rows_document(kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the JSON document of a table that has no schema of its own."""
+    return {"schema": 1, "kind": kind, "rows": list(rows)}
+
+
+def interval_text(verdict: Mapping[str, Any]) -> str:
+    """Return a verdict's value with its interval."""
+    value, interval = verdict.get("value"), verdict.get("interval")
+    text = number(_float(value))
+    if interval and interval[0] is not None:
+        text += f" [{number(_float(interval[0]))}, {number(_float(interval[1]))}]"
+    return text
+
+
+def _float(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
+
+
+def write_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> None:
+    """Write verdicts as a table, with the reason below where there is one."""
+    rows = [
+        (v["id"], v["status"] + met_text(v), interval_text(v), v["criterion"] or "-", v["statement"])
+        for v in verdicts
+    ]
+    table(("claim", "verdict", "value", "criterion", "statement"), rows, empty="no claims")
+
+
+def met_text(verdict: Mapping[str, Any]) -> str:
+    """Return whether the criterion was met, where too few seeds keep that from being a verdict."""
+    if verdict["status"] != "inconclusive" or verdict.get("met") is None:
+        return ""
+    return " (met)" if verdict["met"] else " (not met)"

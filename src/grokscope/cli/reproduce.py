@@ -1,0 +1,76 @@
+"""``grokscope reproduce``: everything a paper's claims need, then the scoreboard."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from grokscope.cli.output import Json, Out, Strict, write, write_json, write_verdicts
+from grokscope.errors import UsageError
+
+
+def reproduce(
+    *papers: str,
+    scale: str = "cpu",
+    seeds: int = 3,
+    seed_list: Annotated[str | None, Parameter(help="these seeds instead, as in 100,101,102")] = None,
+    experiment: Annotated[
+        list[str] | None, Parameter(negative="", help="only this experiment and the claims on it")
+    ] = None,
+    jobs: Annotated[int, Parameter(help="experiments trained at the same time, each in a process")] = 1,
+    fresh: Annotated[bool, Parameter(negative="", help="do not use stored runs")] = False,
+    out: Out = None,
+    json: Json = False,
+    strict: Strict = False,
+) -> int:
+    """Train what the claims of papers need and judge them; without a name, every paper.
+
+    Args:
+        papers: papers to reproduce.
+        scale: smoke, cpu or paper.
+        seeds: how many seeds, from 0; a verdict needs 3.
+    """
+    from grokscope.cli.live import progress
+    from grokscope.execution.reproduce import reproduce as reproduce_papers
+
+    chosen = parse_seeds(seed_list) if seed_list is not None else tuple(range(seeds))
+    if not chosen:
+        raise UsageError("seeds = 0: give at least one seed; a verdict needs 3.")
+    if jobs < 1:
+        raise UsageError(f"jobs = {jobs}: give at least 1.")
+    board = reproduce_papers(
+        papers,
+        scale=scale,
+        seeds=chosen,
+        experiments=experiment or (),
+        fresh=fresh,
+        jobs=jobs,
+        root=out,
+        progress=progress(),
+    )
+    document = board.as_dict()
+    if json:
+        write_json(document)
+    else:
+        write_verdicts(document["claims"])
+        write()
+        write(", ".join(f"{count} {status}" for status, count in document["summary"].items()) or "no claims")
+    unmet = any(verdict.status in ("not reproduced", "inconclusive") for verdict in board.verdicts)
+    return 1 if strict and unmet else 0
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds that ``0,1,5`` or ``0..4`` writes.
+
+    Example:
+        >>> parse_seeds("0..2"), parse_seeds("7,9")
+        ((0, 1, 2), (7, 9))
+    """
+    try:
+        first, dots, last = text.partition("..")
+        if dots:
+            return tuple(range(int(first), int(last) + 1))
+        return tuple(int(word) for word in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no list of seeds: write 0,1,2 or 0..2.") from error

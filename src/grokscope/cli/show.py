@@ -1,0 +1,73 @@
+"""``grokscope show``: one stored run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.cli.output import Json, Strict, number, table, write, write_json, write_verdicts
+
+if TYPE_CHECKING:
+    from grokscope.running import Run
+
+
+def show(run: str, *, json: Json = False, strict: Strict = False) -> int:
+    """Show a stored run: what it is, its phases, its last values and what it says about its paper's claims.
+
+    Args:
+        run: a run directory, or a directory that holds exactly one run.
+    """
+    from grokscope.running import Run
+
+    return write_summary(Run.open(run), report=None, json=json, strict=strict)
+
+
+def write_summary(run: Run, *, report: Path | None, json: bool, strict: bool) -> int:
+    """Write a run's summary and return the exit code."""
+    summary = run.summary()
+    if report is not None:
+        summary["report"] = str(report)
+    if json:
+        write_json(summary)
+    else:
+        _write_text(summary)
+    failed = summary["status"] == "diverged" or any(c.get("met") is False for c in summary["claims"])
+    return 1 if strict and failed else 0
+
+
+def sentence(phases: dict[str, Any]) -> str:
+    """Return what happened in one sentence."""
+    fit, generalise = phases.get("fit_step"), phases.get("generalise_step")
+    if fit is None:
+        return "it has not fitted its training data"
+    text = f"it fitted its training data at step {number(float(round(fit)))}"
+    if generalise is None:
+        return f"{text} and has not generalised"
+    ratio = phases.get("delay_ratio")
+    late = f", {ratio:.1f} times as late" if ratio else ""
+    return f"{text} and generalised at step {number(float(round(generalise)))}{late}"
+
+
+def _write_text(summary: dict[str, Any]) -> None:
+    write(f"{summary['experiment']} {summary['scale']} seed {summary['seed']}: {summary['status']}")
+    write(f"  run      {summary['run_dir']}")
+    if "report" in summary:
+        write(f"  report   {summary['report']}")
+    share = summary["observe_share"]
+    measured = f", {share:.1%} of it measuring" if share is not None else ""
+    write(f"  steps    {number(float(summary['steps']))} in {summary['wall_seconds']:.0f} s{measured}")
+    if summary["phases"]:
+        write(f"  result   {sentence(summary['phases'])}")
+        bands = [
+            f"{band['name']} {number(float(round(band['start'])))}-{number(float(round(band['end'])))}"
+            for band in summary["phases"]["bands"]
+        ]
+        write(f"  phases   {', '.join(bands)}")
+    final = [(key, value) for key, value in summary["final"].items() if "@" not in key]
+    write()
+    table(("last value", ""), final, empty="no scalars")
+    if summary["claims"]:
+        write()
+        write_verdicts(summary["claims"])
+        if any(claim["status"] == "inconclusive" for claim in summary["claims"]):
+            write(f"(a verdict needs 3 seeds: grokscope reproduce {summary['paper']} --scale {summary['scale']})")

@@ -1,0 +1,137 @@
+"""What every reader of a data set takes and gives, and the one function that calls them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from grokscope.data.datasets import DataSet, find
+from grokscope.errors import DataError, UsageError, unknown
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of one split: n inputs and their n targets, in the order of the files.
+
+    Attributes:
+        inputs: ``(n, ...)``, one sample per entry, as stored and unscaled: images ``(n, height, width)``
+            or ``(n, height, width, channel)`` as uint8, texts ``(n,)`` of strings as object.
+        targets: ``(n,)`` int64 class indices where ``classes`` is given, else ``(n, ...)`` of any dtype.
+        classes: the number of classes, or None where the targets are not classes.
+        name: what errors and reports call it, such as ``"mnist/train"``.
+
+    Raises:
+        DataError: the counts differ, or a class index is no int64 or lies outside 0 … classes - 1.
+
+    Example:
+        >>> Samples(np.zeros((2, 28, 28), np.uint8), np.array([5, 0]), 10, "mnist/train").classes
+        10
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    classes: int | None
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.inputs.ndim < 1 or self.targets.ndim < 1 or len(self.inputs) != len(self.targets):
+            raise DataError(
+                f"{self.name} needs one target for each input, and has inputs of shape {self.inputs.shape} "
+                f"and targets of shape {self.targets.shape}: check that both come from the same split."
+            )
+        if self.classes is None:
+            return
+        if self.targets.ndim != 1 or self.targets.dtype != np.int64:
+            raise DataError(
+                f"{self.name} needs class indices of shape (n,) and dtype int64, and has targets of shape "
+                f"{self.targets.shape} and dtype {self.targets.dtype}: convert them in its loader."
+            )
+        if self.targets.size and not 0 <= self.targets.min() <= self.targets.max() < self.classes:
+            raise DataError(
+                f"{self.name} has class indices from {self.targets.min()} to {self.targets.max()}, where "
+                f"{self.classes} classes allow 0 to {self.classes - 1}: check its label file."
+            )
+
+
+class Loader(Protocol):
+    """A function that reads one split of a data set.
+
+    ``limit`` keeps the first samples only, so that a format that can stop reading early does. A loader
+    finds its files with `grokscope.data.files.locate`, reads them with `read_bytes`, `read_idx` or
+    `ZipFolder`, and raises `DataError` for whatever is wrong with them.
+    """
+
+    def __call__(
+        self, split: str, directory: str | os.PathLike[str] | None = None, *, limit: int | None = None
+    ) -> Samples:
+        """Return the samples of a split, at most ``limit`` of them, in the order of the files."""
+        ...
+
+
+def load(
+    name: str, split: str, directory: str | os.PathLike[str] | None = None, *, limit: int | None = None
+) -> Samples:
+    """Return one split of a data set, read by the loader that its entry in the catalogue names.
+
+    Args:
+        name: a data set of `grokscope.data.datasets.catalogue`.
+        split: one of its splits.
+        directory: the data directory; see `grokscope.data.files.data_directory` for the default.
+        limit: keep the first samples only, at least 1; None keeps all.
+
+    Raises:
+        UsageError: the data set or the split is unknown, the limit is not positive, or the data set has
+            no loader.
+        DataError: a file is missing or is not what its format says, or the loader cannot be imported or
+            returns no `Samples`.
+
+    Example:
+        >>> load("mnist", "test").inputs.shape  # doctest: +SKIP
+        (10000, 28, 28)
+    """
+    dataset = find(name)
+    check_request(dataset, split, limit)
+    samples = _loader(dataset)(split, directory, limit=limit)
+    if not isinstance(samples, Samples):
+        raise DataError(
+            f"the loader of the data set {name!r} should return grokscope.data.Samples and returned "
+            f"{type(samples).__name__}: repair the package that registered it."
+        )
+    return samples
+
+
+def check_request(dataset: DataSet, split: str, limit: int | None) -> None:
+    """Refuse a split that the data set does not have, or a limit below 1, before any file is touched.
+
+    Raises:
+        UsageError: in those two cases.
+
+    Example:
+        >>> check_request(find("mnist"), "train", None)
+    """
+    if split not in dataset.splits:
+        raise unknown(f"split of the data set {dataset.name!r}", split, dataset.splits)
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit must be at least 1 and is {limit}: leave it out to load every sample.")
+
+
+def _loader(dataset: DataSet) -> Loader:
+    if dataset.load is None:
+        raise UsageError(
+            f"the data set {dataset.name!r} has no loader: open its files yourself, with "
+            f"grokscope.data.locate({dataset.name!r}, {dataset.files[0].path!r}) and the readers beside it."
+        )
+    if not isinstance(dataset.load, str):
+        return dataset.load
+    module, _, function = dataset.load.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"the loader {dataset.load!r} of the data set {dataset.name!r} cannot be imported ({error}): it "
+            f"should be 'module:function' of an installed package."
+        ) from error

@@ -1,0 +1,1 @@
+"""Turns specs into stored runs: chooses directories, trains, observes, seals, judges."""

@@ -1,0 +1,60 @@
+"""What can only be measured once it is known how the run ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from grokscope.execution.observe import Observer, transient_name
+from grokscope.loop.encoding import decode, encode_tensors
+from grokscope.measures.base import Measure, flatten, why_not
+from grokscope.store import RunWriter, StoredRun
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from grokscope.snapshot import Snapshot
+
+
+def complete(observer: Observer, last: Snapshot) -> None:
+    """Compare everything the hindsight measures collected with the last snapshot, and drop what was transient.
+
+    A measure that raises leaves an event; the others are completed all the same.
+    """
+    started = time.perf_counter()
+    for measure in observer.measures.values():
+        if measure.hindsight is None or why_not(measure, last) is not None:
+            continue
+        try:
+            _complete(measure, observer.writer, last)
+        except Exception as error:
+            observer.writer.event(
+                "measure_failed", measure=measure.name, version=measure.version, step=last.step,
+                reason=f"in hindsight: {type(error).__name__}: {error}",
+            )
+    observer.seconds += time.perf_counter() - started
+
+
+def _complete(measure: Measure, writer: RunWriter, last: Snapshot) -> None:
+    assert measure.hindsight is not None
+    run = StoredRun(writer.directory)
+    reference = measure.hindsight.reference(last)
+    writer.reference(measure.name, encode_tensors(reference, {"step": last.step, "version": measure.version}))
+    rows = []
+    for step in run.array_steps(transient_name(measure.name)):
+        collected = {**_stored(run, measure.name, step), **_stored(run, transient_name(measure.name), step)}
+        reading = flatten(measure, measure.hindsight.compare(reference, collected))
+        rows += [(step, key, module, value, measure.version) for key, module, value in reading.rows]
+    writer.backfill(measure.name, rows)
+
+
+def drop_transient(observer: Observer) -> None:
+    """Remove what the hindsight measures no longer need; called when the run has been sealed."""
+    for measure in observer.measures.values():
+        if measure.hindsight is not None:
+            observer.writer.drop_arrays(transient_name(measure.name))
+
+
+def _stored(run: StoredRun, name: str, step: int) -> dict[str, Tensor]:
+    path = run.directory / "arrays" / name / f"{step:010d}.safetensors"
+    return decode(path.read_bytes()).tensors if path.exists() else {}

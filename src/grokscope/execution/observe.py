@@ -1,0 +1,126 @@
+"""What is written down of one member at one step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from grokscope.loop.encoding import encode_tensors
+from grokscope.measures.base import Measure, evaluate, why_not
+from grokscope.registry import MEASURES
+from grokscope.spec import Recording, Spec, StopRule
+from grokscope.store import RunWriter, StoredRun, flat_key
+
+if TYPE_CHECKING:
+    from grokscope.snapshot import Snapshot
+
+LEARNER_VERSION = 1
+"""Version of the rows a learner logs itself (losses of updates, clocks, effects)."""
+
+Row = tuple[str, str | None, float, int]
+
+
+def transient_name(measure: str) -> str:
+    """Return the array name under which a hindsight measure keeps what is dropped when the run is sealed."""
+    return f"{measure}.transient"
+
+
+class Observer:
+    """Writes the scalars and arrays of one member, and remembers the latest."""
+
+    def __init__(self, spec: Spec, writer: RunWriter) -> None:
+        self.spec = spec
+        self.writer = writer
+        self.measures: dict[str, Measure] = {
+            name: MEASURES.get(name) for recording in spec.record.plan() for name in recording.measures
+        }
+        self.latest: dict[str, float] = {}
+        self.ended: str | None = None
+        self.seconds = 0.0
+        self._told: set[tuple[str, str]] = set()
+        self._sustained = self._recall(spec.stop) if spec.stop is not None else 0
+
+    def observe(self, snapshot: Snapshot, logged: dict[tuple[str, str | None], float]) -> None:
+        """Write what is due at the snapshot's step; ends the member if it diverged or its stop rule is met."""
+        started = time.perf_counter()
+        step = snapshot.step
+        rows: list[Row] = [(key, module, value, LEARNER_VERSION) for (key, module), value in logged.items()]
+        rows += [(f"clock/{name}", None, value, LEARNER_VERSION) for name, value in snapshot.clocks.items()]
+        for name in self._due(step):
+            rows += self._evaluate(self.measures[name], snapshot)
+        self.writer.scalars(step, rows)
+        self.latest = {flat_key(key, module): value for key, module, value, _ in rows}
+        loss = self.latest.get("step/loss")
+        if loss is not None and not math.isfinite(loss):
+            self.ended = "diverged"
+            self.writer.event("diverged", step=step, loss=loss)
+        elif self.spec.stop is not None and self._stops(self.spec.stop):
+            self.ended = "stopped"
+        self.seconds += time.perf_counter() - started
+
+    def _due(self, step: int) -> list[str]:
+        limit = self.spec.learner.steps
+        due: Sequence[Recording] = [r for r in self.spec.record.plan() if r.cadence.contains(step, limit)]
+        return list(dict.fromkeys(name for recording in due for name in recording.measures))
+
+    def _evaluate(self, measure: Measure, snapshot: Snapshot) -> list[Row]:
+        step = snapshot.step
+        try:
+            reason = why_not(measure, snapshot)
+            if reason is not None:
+                self._tell_once("measure_does_not_apply", measure, reason, step)
+                return []
+            reading = evaluate(measure, snapshot)
+            arrays = {measure.name: reading.arrays}
+            if measure.hindsight is not None:
+                collected = snapshot.memo(("collected", measure.name), lambda: None)
+                arrays = {
+                    measure.name: {**reading.arrays, **collected.kept},
+                    transient_name(measure.name): collected.transient,
+                }
+        except Exception as error:
+            # a broken measure must never end a training
+            self._tell_once("measure_failed", measure, f"{type(error).__name__}: {error}", step)
+            return []
+        for name, tensors in arrays.items():
+            if tensors:
+                self.writer.array(name, step, encode_tensors(tensors))
+        bad = [flat_key(key, module) for key, module, value in reading.rows if math.isnan(value)]
+        if bad:
+            self._tell_once("measure_nan", measure, f"{', '.join(bad)} is not a number", step)
+        return [(key, module, value, measure.version) for key, module, value in reading.rows]
+
+    def _tell_once(self, kind: str, measure: Measure, reason: str, step: int) -> None:
+        if (kind, measure.name) not in self._told:
+            self._told.add((kind, measure.name))
+            self.writer.event(kind, measure=measure.name, version=measure.version, step=step, reason=reason)
+
+    def _stops(self, rule: StopRule) -> bool:
+        value = self.latest.get(rule.key)
+        if value is None:
+            return False
+        self._sustained = self._sustained + 1 if value >= rule.level else 0
+        return self._sustained >= rule.sustain
+
+    def _recall(self, rule: StopRule) -> int:
+        """Return how many observations in a row already met the stop rule when a run goes on."""
+        run = StoredRun(self.writer.directory)
+        count = 0
+        if run.has(rule.key):
+            for value in reversed(run.series(rule.key)[1].tolist()):
+                if not value >= rule.level:
+                    break
+                count += 1
+        return count
+
+
+def rows_of(snapshot: Snapshot, names: Sequence[str]) -> list[tuple[str, str | None, float]]:
+    """Return the rows that the named measures give at a snapshot, as they would be logged live."""
+    rows: list[tuple[str, str | None, float]] = []
+    for name in names:
+        measure: Any = MEASURES.get(name)
+        if why_not(measure, snapshot) is None:
+            rows += evaluate(measure, snapshot).rows
+    return rows

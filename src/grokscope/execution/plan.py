@@ -1,0 +1,86 @@
+"""From what a person names to resolved specs; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from grokscope.errors import UsageError
+from grokscope.paper import Experiment, Paper
+from grokscope.registry import PAPERS
+from grokscope.spec import Spec, override, read_file, resolve
+from grokscope.store import StoredRun
+
+NOT_SPEC = ("schema", "training_id")
+
+
+def find_experiment(name: str) -> tuple[Paper, Experiment]:
+    """Return the experiment called ``paper/experiment``; a paper's name alone means its first.
+
+    Raises:
+        UsageError: there is no such paper or experiment; the nearest names are offered.
+    """
+    paper_name, _, experiment_name = name.partition("/")
+    paper: Paper = PAPERS.get(paper_name)
+    return paper, (paper.experiment(experiment_name) if experiment_name else paper.experiments[0])
+
+
+def experiment_spec(
+    name: str,
+    *,
+    scale: str = "cpu",
+    seed: int = 0,
+    changes: Mapping[str, Any] | None = None,
+    interventions: Sequence[str] = (),
+) -> Spec:
+    """Return the spec of a published experiment, or of a TOML or JSON file, with ``changes`` laid over it.
+
+    Args:
+        name: ``paper/experiment``, or the path of a spec file.
+        scale: ``smoke``, ``cpu`` or ``paper``; a file has no scales.
+        seed: the base seed; every stream is derived from it.
+        changes: dotted overrides, the last word.
+        interventions: further interventions as ``NAME:key=value,…``.
+    """
+    path = Path(name)
+    if path.suffix in (".toml", ".json"):
+        tree = read_file(path)
+        for word in NOT_SPEC:
+            tree.pop(word, None)
+        tree.setdefault("experiment", path.stem)
+    else:
+        paper, experiment = find_experiment(name)
+        tree = {"paper": paper.id, **experiment.tree(scale)}
+    tree = override(tree, changes or {})
+    if interventions:
+        added = [parse_intervention(text) for text in interventions]
+        tree["interventions"] = [*tree.get("interventions", []), *added]
+    given = tree.get("seed")
+    base = given.get("base", seed) if isinstance(given, dict) else seed
+    return resolve(tree, seed=base)
+
+
+def parse_intervention(text: str) -> dict[str, Any]:
+    """Return the settings that ``NAME:key=value,key=value`` writes.
+
+    Example:
+        >>> parse_intervention("weight-norm:norm=30,start=100")
+        {'name': 'weight-norm', 'norm': 30, 'start': 100}
+    """
+    from grokscope.spec import parse_assignment
+
+    name, _, rest = text.partition(":")
+    if not name:
+        raise UsageError(f"{text!r} names no intervention: write NAME:key=value,key=value.")
+    return {"name": name, **dict(parse_assignment(part) for part in rest.split(",") if part)}
+
+
+def document(spec: Spec) -> dict[str, Any]:
+    """Return what ``spec.json`` holds."""
+    return {"schema": 1, "training_id": spec.training_id, **spec.tree()}
+
+
+def stored_spec(run: StoredRun) -> Spec:
+    """Return the spec a run was made from."""
+    return resolve({key: value for key, value in run.spec.items() if key not in NOT_SPEC})

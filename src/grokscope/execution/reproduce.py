@@ -1,0 +1,144 @@
+"""Everything a paper's claims need at one scale, and the scoreboard of verdicts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grokscope.claims import Verdict
+from grokscope.errors import GrokscopeError
+from grokscope.execution.judge import Runs, judge_claim
+from grokscope.execution.place import find_place
+from grokscope.execution.plan import experiment_spec
+from grokscope.execution.progress import Progress
+from grokscope.execution.train import train
+from grokscope.paper import Paper
+from grokscope.registry import PAPERS
+from grokscope.spec import Spec
+from grokscope.store import default_root, open_run
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """The verdicts on some papers at one scale."""
+
+    papers: tuple[str, ...]
+    scale: str
+    seeds: tuple[int, ...]
+    verdicts: tuple[Verdict, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON document of ``grokscope reproduce --json``."""
+        return {
+            "schema": 1,
+            "papers": list(self.papers),
+            "scale": self.scale,
+            "seeds": list(self.seeds),
+            "summary": dict(Counter(verdict.status for verdict in self.verdicts)),
+            "claims": [verdict.as_dict() for verdict in self.verdicts],
+        }
+
+
+def reproduce(
+    papers: Sequence[str] = (),
+    *,
+    scale: str = "cpu",
+    seeds: Sequence[int] = (0, 1, 2),
+    experiments: Sequence[str] = (),
+    fresh: bool = False,
+    jobs: int = 1,
+    root: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Scoreboard:
+    """Train what the claims of ``papers`` (all of them if none is named) need, and judge the claims.
+
+    The seeds of an experiment are trained as one ensemble where its learner allows it; finished runs are
+    used again unless ``fresh``. At smoke scale every experiment runs, needed or not.
+
+    Raises:
+        UsageError: an unknown paper, experiment or scale.
+    """
+    root = Path(root) if root is not None else default_root()
+    names = tuple(papers) or tuple(PAPERS.names())
+    wanted: list[tuple[Paper, str]] = []
+    for name in names:
+        paper: Paper = PAPERS.get(name)
+        needed = {e for claim in paper.claims if scale in claim.criterion for e in claim.experiments}
+        every = [e.name for e in paper.experiments if scale == "smoke" or e.name in needed]
+        chosen = [paper.experiment(e).name for e in experiments] if experiments else every
+        wanted += [(paper, experiment) for experiment in chosen]
+    if jobs > 1 and len(wanted) > 1:
+        _in_processes(wanted, scale, seeds, fresh=fresh, jobs=jobs, root=root, progress=progress)
+        fresh = False
+    found: dict[str, Runs] = {name: {seed: {} for seed in seeds} for name in names}
+    for paper, experiment in wanted:
+        specs = member_specs(f"{paper.id}/{experiment}", scale, seeds)
+        directories = _train_together(specs, root, fresh=fresh, progress=progress)
+        for seed, directory in zip(seeds, directories, strict=True):
+            found[paper.id][seed][experiment] = open_run(directory)
+    verdicts = [
+        judge_claim(PAPERS.get(name), claim, scale, found[name])
+        for name in names
+        for claim in PAPERS.get(name).claims
+        if not experiments or set(claim.experiments) & set(experiments)
+    ]
+    return Scoreboard(names, scale, tuple(seeds), tuple(verdicts))
+
+
+def member_specs(name: str, scale: str, seeds: Sequence[int]) -> list[Spec]:
+    """Return the specs of an experiment over seeds, as an ensemble's members where its learner allows it."""
+    specs = [experiment_spec(name, scale=scale, seed=seed) for seed in seeds]
+    if len(specs) > 1 and specs[0].learner.ensembles:
+        return [spec.with_group(specs) for spec in specs]
+    return specs
+
+
+def _train_together(
+    specs: Sequence[Spec], root: Path, *, fresh: bool, progress: Progress | None
+) -> list[Path]:
+    if specs[0].engine == "ensemble":
+        return train(specs, root=root, fresh=fresh, progress=progress)
+    return [path for spec in specs for path in train([spec], root=root, fresh=fresh, progress=progress)]
+
+
+def _in_processes(
+    wanted: Sequence[tuple[Paper, str]],
+    scale: str,
+    seeds: Sequence[int],
+    *,
+    fresh: bool,
+    jobs: int,
+    root: Path,
+    progress: Progress | None,
+) -> None:
+    """Train each experiment in a process of its own, ``jobs`` at a time; a failed one fails the whole."""
+
+    def one(paper: Paper, experiment: str) -> None:
+        specs = member_specs(f"{paper.id}/{experiment}", scale, seeds)
+        if not fresh and all(find_place(group, root).state == "finished" for group in _groups(specs)):
+            return
+        command = [sys.executable, "-m", "grokscope", "reproduce", paper.id, "--experiment", experiment]
+        command += ["--scale", scale, "--seed-list", ",".join(map(str, seeds)), "--out", str(root), "--json"]
+        with tempfile.TemporaryFile() as errors:
+            done = subprocess.run([*command, *(["--fresh"] if fresh else [])], stdout=subprocess.DEVNULL, stderr=errors)
+            errors.seek(0)
+            last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        if done.returncode:
+            raise GrokscopeError(f"{paper.id}/{experiment} ended with exit code {done.returncode}: {' '.join(last)}")
+        if progress is not None:
+            progress.note(f"{paper.id}/{experiment} is done.")
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for future in [pool.submit(one, paper, experiment) for paper, experiment in wanted]:
+            future.result()
+
+
+def _groups(specs: Sequence[Spec]) -> list[Sequence[Spec]]:
+    return [specs] if specs[0].engine == "ensemble" else [[spec] for spec in specs]

@@ -1,0 +1,223 @@
+"""Trains specs into run directories: a single run, or the members of an ensemble as one computation."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.errors import CheckpointError, StoreError, UsageError
+from grokscope.execution.place import Place, environment, find_place, place_of, write_group
+from grokscope.execution.plan import document
+from grokscope.execution.progress import Moment, Progress, Silent
+from grokscope.execution.signals import Interrupted, caught
+from grokscope.spec import Spec
+from grokscope.store import CheckpointStore, RunWriter, default_root, open_run, seal
+
+if TYPE_CHECKING:
+    from grokscope.execution.observe import Observer
+    from grokscope.learners.base import Learner
+    from grokscope.loop.loop import Ended
+
+
+def train(
+    specs: Sequence[Spec],
+    *,
+    root: Path | str | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Train specs, together if they are an ensemble's members, and return their run directories.
+
+    A training that is stored and finished is not repeated unless ``fresh``; one that was interrupted
+    goes on from its last checkpoint.
+
+    Raises:
+        UsageError: the specs cannot be trained as they are; nothing has been trained.
+        StoreError: the directory cannot be written, or another process writes it.
+        Interrupted: SIGINT or SIGTERM came; everything so far is stored.
+    """
+    root = Path(root) if root is not None else default_root()
+    place = find_place(specs, root, fresh=fresh)
+    if place.state != "finished":
+        _train(specs, place, root, progress or Silent())
+    return list(place.members)
+
+
+def resume(directory: Path, *, progress: Progress | None = None) -> list[Path]:
+    """Go on with the training that a run belongs to; a finished one is left as it is."""
+    specs, place, root = place_of(open_run(directory))
+    if place.state != "finished":
+        _train(specs, place, root, progress or Silent())
+    return list(place.members)
+
+
+def _train(specs: Sequence[Spec], place: Place, root: Path, progress: Progress) -> None:
+    with contextlib.ExitStack() as stack:
+        # spec.json is written before torch is loaded, so that even a failed import leaves a trace
+        writers = []
+        for spec, directory in zip(specs, place.members, strict=True):
+            if (directory / "spec.json").exists():
+                writer = RunWriter.reopen(directory)
+                stack.callback(writer.close)
+                writer.status("running")
+            else:
+                writer = RunWriter.create(directory, spec=document(spec), environment=environment())
+                stack.callback(writer.close)
+            writers.append(writer)
+        write_group(place, root)
+        try:
+            _train_locked(specs, place, writers, progress)
+        except Interrupted:
+            raise
+        except BaseException as error:
+            for writer in writers:
+                with contextlib.suppress(StoreError):
+                    writer.status("failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            progress.close()
+
+
+def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter], progress: Progress) -> None:
+    from grokscope.execution.observe import Observer
+    from grokscope.loop.encoding import encode_tensors
+    from grokscope.loop.loop import Ended, Hooks, Plan, run_loop
+    from grokscope.numerics import applied
+
+    spec = specs[0]
+    limit = spec.learner.steps
+    with applied(spec.numerics), caught() as interrupted:
+        tasks = [one.task.build(one.seed) for one in specs]
+        learner = spec.learner.build(ensemble=spec.engine == "ensemble")
+        _check_points(spec, learner)
+        store = CheckpointStore(place.checkpoints)
+        state, ended_before = _restored(specs, tasks, learner, store, writers)
+        begun = state is not None
+        if state is None:
+            for writer in writers:
+                writer.truncate(0, -1)
+            state = learner.start(specs, tasks)
+        observers = [Observer(one, writer) for one, writer in zip(specs, writers, strict=True)]
+        for index, status in ended_before.items():
+            observers[index].ended = status
+        started = time.perf_counter()
+        progress.start(specs, learner.step(state), limit)
+
+        def observe(state: Any, step: int) -> Ended | None:
+            for index, observer in enumerate(observers):
+                if observer.ended is None:
+                    snapshot = learner.snapshot(state, index)
+                    observer.observe(snapshot, learner.scalars(state, index))
+                    snapshot.close()
+            statuses = {observer.ended for observer in observers}
+            if None in statuses:
+                return None
+            return Ended("diverged" if statuses == {"diverged"} else "stopped", step)
+
+        def checkpoint(state: Any, step: int) -> None:
+            stored = learner.state_dict(state)
+            ended = {str(index): o.ended for index, o in enumerate(observers) if o.ended is not None}
+            data = encode_tensors(stored.tensors, {**stored.values, "ended": ended})
+            store.save(step, data, {str(index): writer.position() for index, writer in enumerate(writers)})
+
+        def mark(step: int) -> None:
+            for one, writer in zip(specs, writers, strict=True):
+                for part in one.interventions:
+                    if step in (part.start, part.stop):
+                        action = "start" if step == part.start else "stop"
+                        writer.event("intervention", name=part.name, action=action, step=step)
+
+        plan = Plan(
+            limit=limit,
+            observe=[recording.cadence for recording in spec.record.plan()],
+            checkpoint=spec.record.checkpoints,
+            breaks=sorted({s for part in spec.interventions for s in (part.start, part.stop) if s is not None}),
+        )
+        hooks = Hooks(
+            observe=observe,
+            checkpoint=checkpoint,
+            interrupted=interrupted,
+            mark=mark,
+            progress=lambda step: progress.update(_moment(step, limit, observers)),
+        )
+        state, ended = run_loop(learner, state, plan, hooks, fresh=not begun)
+        if ended.status == "interrupted":
+            for writer in writers:
+                writer.status("interrupted", ended.reason)
+            raise Interrupted(
+                f"stopped by {ended.reason} at step {ended.step}; go on with: grokscope resume {place.members[0]}",
+                ended.reason or "SIGINT",
+            )
+        _finish(learner, state, ended, observers, started)
+
+
+def _finish(
+    learner: Learner, state: Any, ended: Ended, observers: Sequence[Observer], started: float
+) -> None:
+    from grokscope.execution.hindsight import complete, drop_transient
+
+    for index, observer in enumerate(observers):
+        if (observer.ended or ended.status) != "diverged":
+            last = learner.snapshot(state, index)
+            complete(observer, last)
+            last.close()
+    observing = sum(observer.seconds for observer in observers)
+    share = observing / max(time.perf_counter() - started, 1e-9)
+    for observer in observers:
+        observer.writer.event("observe_share", share=share, seconds=observing, step=ended.step)
+        observer.writer.status(observer.ended or ended.status, ended.reason)
+        seal(observer.writer.directory)
+        drop_transient(observer)
+
+
+def _restored(
+    specs: Sequence[Spec], tasks: Sequence[Any], learner: Learner, store: CheckpointStore, writers: list[RunWriter]
+) -> tuple[Any, dict[int, str]]:
+    """Return the state of the newest usable checkpoint, with the logs cut back to it, or None for a start at 0."""
+    from grokscope.loop.encoding import decode
+
+    before: int | None = None
+    while (found := store.latest(before)) is not None:
+        entry, data, problems = found
+        for problem in problems:
+            for writer in writers:
+                writer.event("checkpoint_skipped", reason=problem)
+        try:
+            stored = decode(data)
+            state = learner.restore(specs, tasks, stored)
+            for index, writer in enumerate(writers):
+                writer.truncate(entry.marks[str(index)], entry.step)
+        except (CheckpointError, StoreError) as error:
+            # this checkpoint, or the log that goes with it, is damaged: an earlier one may not be
+            for writer in writers:
+                writer.event("checkpoint_skipped", step=entry.step, reason=str(error))
+            before = entry.step - 1
+            continue
+        store.remove_after(entry.step)
+        for writer in writers:
+            writer.event("resumed", step=entry.step)
+        ended = stored.values.get("ended", {})
+        return state, {int(index): status for index, status in ended.items()}
+    return None, {}
+
+
+def _check_points(spec: Spec, learner: Learner) -> None:
+    for part in spec.interventions:
+        if part.point not in learner.points:
+            raise UsageError(
+                f"the intervention {part.name} acts on the {part.point}, which the learner {spec.learner.name} does "
+                f"not offer; it offers {', '.join(sorted(learner.points)) or 'none'}."
+            )
+
+
+def _moment(step: int, limit: int, observers: Sequence[Observer]) -> Moment:
+    from grokscope.analysis.phases import current_phase
+
+    phases = [o.ended or current_phase(o.latest, o.spec.transition) for o in observers]
+    return Moment(step, limit, [observer.latest for observer in observers], phases)
+
+
+

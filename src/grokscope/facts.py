@@ -1,0 +1,74 @@
+"""What is known about a task: facts that measures may use and models never see.
+
+NumPy only; imports nothing of ours. Tasks make facts, snapshots carry them, measures read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What guessing achieves: ``accuracy`` (a share) and ``loss`` (in the loss's units, nats for cross-entropy)."""
+
+    accuracy: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class GroupStructure:
+    """The targets are products in a group (or a binary operation) on ``order`` elements.
+
+    ``table[a, b]`` is the product of elements a and b, shape (order, order). ``kind`` names the
+    family (``"cyclic"`` is addition modulo ``order``). Inputs name a and b in columns ``operands``.
+    """
+
+    kind: str
+    table: np.ndarray
+    operands: tuple[int, int] = (0, 1)
+
+    @property
+    def order(self) -> int:
+        """The number of elements."""
+        return len(self.table)
+
+
+@dataclass(frozen=True)
+class InputGeometry:
+    """Inputs are arrays of ``shape`` with values in ``bounds``; ``channels_first`` for images."""
+
+    shape: tuple[int, ...]
+    bounds: tuple[float, float] | None = None
+    channels_first: bool = True
+
+
+@dataclass(frozen=True)
+class SequenceLayout:
+    """Inputs are sequences of ``length`` tokens of a vocabulary; predictions are read at ``answers``.
+
+    ``constant`` lists the positions (from 0) that hold the same token in every sequence.
+    """
+
+    length: int
+    vocabulary: int
+    positions: tuple[str, ...] = ()
+    answers: tuple[int, ...] = (-1,)
+    constant: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known about a task; what is None is not known or does not apply.
+
+    ``classes`` is the number of answers that can be right: the first ``classes`` outputs of a model.
+    """
+
+    outputs: int
+    classes: int | None = None
+    chance: Chance = Chance()
+    group: GroupStructure | None = None
+    geometry: InputGeometry | None = None
+    sequence: SequenceLayout | None = None

@@ -1,0 +1,47 @@
+"""Clamp an activation by the name of its submodule (Singh et al. 2024)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from grokscope.settings import InterventionSettings, Point
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ActivationClamp(InterventionSettings):
+    """Replace the output of submodule ``site`` by ``value``, or multiply it by ``factor``, in every forward.
+
+    ``units`` limits it to these indices of the last axis. Training and measuring both see the clamp.
+    """
+
+    name: Literal["activation-clamp"] = "activation-clamp"
+    point: ClassVar[Point] = "activation"
+    site: str
+    value: float | None = None
+    factor: float | None = None
+    units: tuple[int, ...] | None = Field(None, description="indices of the last axis; all if absent")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ActivationClamp:
+        if (self.value is None) == (self.factor is None):
+            raise ValueError("an activation clamp needs either value or factor")
+        return self
+
+    def init(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return no state."""
+        return {}
+
+    def apply(self, value: Tensor, state: dict[str, Tensor], *, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the clamped activation."""
+        import torch
+
+        changed = torch.full_like(value, self.value) if self.value is not None else value * self.factor
+        if self.units is None:
+            return changed, state
+        index = torch.tensor(self.units, device=value.device)
+        chosen = torch.zeros(value.shape[-1], dtype=torch.bool, device=value.device).index_fill(0, index, True)
+        return torch.where(chosen, changed, value), state

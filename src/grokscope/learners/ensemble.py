@@ -1,0 +1,92 @@
+"""Many members trained as one batched computation, each with its own seeds, rates, initial scale and data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from grokscope.batch import Batch, stack
+from grokscope.errors import UsageError
+from grokscope.learners.gradient import GradientLearner, GradientState
+from grokscope.learners.optim.base import Optimizer
+
+if TYPE_CHECKING:
+    from grokscope.spec import Spec
+    from grokscope.tasks.base import Task
+
+PER_MEMBER = ("learning_rate", "weight_decay")
+
+
+class Ensemble(GradientLearner):
+    """Every tensor has a leading member axis; a member never reads another's slice.
+
+    Members may differ in seeds, initial scale, task data (shorter train sets are padded with examples of
+    weight 0), learning rate and weight decay. A diverged member stays in the batch and is simply no
+    longer looked at, which leaves the others bitwise as they are. A member equals its own single run up
+    to rounding (1e-10 a step in float64), not bitwise.
+    """
+
+    lift = staticmethod(torch.vmap)
+
+    def start(self, specs: Sequence[Spec], tasks: Sequence[Task]) -> GradientState:
+        """Return the stacked state of all members at step 0.
+
+        Raises:
+            UsageError: the members differ in something that must be one for all.
+        """
+        _check_alike(specs, tasks)
+        state = super().start(specs, tasks)
+        state.moving.loss = torch.full((len(specs),), torch.nan, dtype=torch.float64)
+        return state
+
+    def _combine(self, members: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        shapes = [{name: tuple(tensor.shape) for name, tensor in member.items()} for member in members]
+        if any(shape != shapes[0] for shape in shapes):
+            raise UsageError("the members of an ensemble must have parameters of the same names and shapes.")
+        return {name: torch.stack([member[name] for member in members]) for name in members[0]}
+
+    def _combine_batches(self, batches: list[Batch]) -> Batch:
+        return stack(batches)
+
+    def _optimizer(self, specs: Sequence[Spec]) -> Optimizer:
+        settings: list[Any] = [spec.optimizer for spec in specs]
+        device = specs[0].numerics.device
+        each: dict[str, Any] = {}
+        for field in PER_MEMBER:
+            values = [getattr(one, field) for one in settings]
+            # one number for all where they agree keeps the arithmetic that of a single run
+            each[field] = values[0] if len(set(values)) == 1 else torch.tensor(
+                values, dtype=torch.float64, device=device
+            )
+        return settings[0].build(**each)
+
+    def _pick(self, tensor: Tensor, member: int) -> Tensor:
+        return tensor[member]
+
+
+def _check_alike(specs: Sequence[Spec], tasks: Sequence[Task]) -> None:
+    def common(spec: Spec) -> dict[str, Any]:
+        optimizer = spec.optimizer.model_dump(exclude=set(PER_MEMBER)) if spec.optimizer else None
+        learner = spec.learner.model_dump(exclude={"steps"})
+        model = spec.model.model_dump(exclude={"initial_scale"}) if spec.model else None
+        return {
+            "optimizer": optimizer,
+            "learner": learner,
+            "model": model,
+            "numerics": spec.numerics.model_dump(),
+            "interventions": [part.model_dump() for part in spec.interventions],
+        }
+
+    first = common(specs[0])
+    for spec in specs[1:]:
+        for section, value in common(spec).items():
+            if value != first[section]:
+                raise UsageError(
+                    f"the members of an ensemble must agree in {section} (but for "
+                    f"{', '.join(PER_MEMBER)} and initial_scale): got {first[section]} and {value}."
+                )
+    if len({task.stream is None for task in tasks}) > 1:
+        raise UsageError("an ensemble trains on finite tasks or on streams, not on both.")

@@ -1,0 +1,256 @@
+"""Gradient descent on any model, loss, optimizer and batches."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from grokscope.batch import Batch
+from grokscope.errors import CheckpointError, UsageError
+from grokscope.learners.base import StateDict
+from grokscope.learners.losses import loss_function
+from grokscope.learners.optim.base import Optimizer
+from grokscope.learners.update import Kernel, Lift, Moving, clamped, solo, update
+from grokscope.rng import generator
+from grokscope.snapshot import Snapshot, Source, StepRecord, infer_roles, module_forward
+
+if TYPE_CHECKING:
+    from grokscope.settings import Point
+    from grokscope.spec import Spec
+    from grokscope.tasks.base import Task
+
+
+@dataclass
+class GradientState:
+    """What a training is at one moment, and what it needs to go on."""
+
+    specs: Sequence[Spec]
+    tasks: Sequence[Task]
+    kernel: Kernel
+    optimizer: Optimizer
+    moving: Moving
+    initial: list[dict[str, Tensor]]
+    sources: list[Source]
+    batch: Batch | None
+    step: int = 0
+
+
+def _as_it_is(function: Any) -> Any:
+    return function
+
+
+class GradientLearner:
+    """Trains one member. ``Ensemble`` overrides the few places where a member axis appears."""
+
+    points: ClassVar[frozenset[Point]] = frozenset({"data", "activation", "loss", "gradient", "parameters"})
+    lift: Lift = staticmethod(_as_it_is)
+
+    # -- where one member and many differ ---------------------------------------------------------
+
+    def _combine(self, members: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return members[0]
+
+    def _combine_batches(self, batches: list[Batch]) -> Batch:
+        return batches[0]
+
+    def _optimizer(self, specs: Sequence[Spec]) -> Optimizer:
+        return _settings(specs[0]).build()
+
+    def _pick(self, tensor: Tensor, member: int) -> Tensor:
+        return tensor
+
+    # -- the contract -----------------------------------------------------------------------------
+
+    def start(self, specs: Sequence[Spec], tasks: Sequence[Task]) -> GradientState:
+        """Return the state at step 0: initialised members on their device, in their dtype."""
+        spec = specs[0]
+        numerics = spec.numerics
+        dtype = getattr(torch, numerics.dtype)
+        if spec.model is None:
+            raise UsageError("the gradient learner trains a model: set model.name.")
+        modules = [_build(one, task, dtype) for one, task in zip(specs, tasks, strict=True)]
+        module = copy.deepcopy(modules[0]).to(numerics.device)
+        fast = numerics.path == "fast"
+        loss_name = spec.learner.loss or tasks[0].loss  # type: ignore[attr-defined]
+        loss_dtype = getattr(torch, spec.learner.loss_dtype)  # type: ignore[attr-defined]
+        kernel = Kernel(
+            module=module,
+            forward=module_forward(module, fast=fast),
+            loss=loss_function(loss_name, loss_dtype),
+            interventions=spec.interventions,
+            lift=self.lift,
+        )
+        initial = [{n: p.detach().to(numerics.device) for n, p in m.named_parameters()} for m in modules]
+        buffers = [{n: b.detach().to(numerics.device) for n, b in m.named_buffers()} for m in modules]
+        parameters = {name: t.clone() for name, t in self._combine(initial).items()}
+        optimizer = self._optimizer(specs)
+        sources = [
+            _source(one, task, m, fast=fast, dtype=dtype)
+            for one, task, m in zip(specs, tasks, modules, strict=True)
+        ]
+        streaming = any(task.stream is not None for task in tasks)
+        with torch.no_grad():
+            moving = Moving(
+                parameters=parameters,
+                buffers={name: t.clone() for name, t in self._combine(buffers).items()},
+                optimizer=optimizer.init(parameters),
+                interventions=[self.lift(part.init)(parameters) for part in spec.interventions],  # type: ignore[attr-defined]
+                loss=torch.full((), torch.nan, dtype=torch.float64),
+            )
+        state = GradientState(specs, tasks, kernel, optimizer, moving, initial, sources, None)
+        if not streaming:
+            state.batch = self._batch(state, 0)
+        return state
+
+    def restore(self, specs: Sequence[Spec], tasks: Sequence[Task], stored: StateDict) -> GradientState:
+        """Return the state that ``stored`` describes; it continues bitwise.
+
+        Raises:
+            CheckpointError: the tensors are not those of this spec.
+        """
+        state = self.start(specs, tasks)
+        state.step = int(stored.values["step"])
+        wanted = self._flat(state.moving)
+        wrong = sorted(set(wanted) ^ set(stored.tensors))
+        wrong += [n for n, t in wanted.items() if n in stored.tensors and n != "loss" and t.shape != stored.tensors[n].shape]
+        if wrong:
+            raise CheckpointError(f"the checkpoint does not fit this spec: {wrong[0]!r} is absent or of another shape.")
+        groups: dict[str, dict[str, Tensor]] = {"parameter": {}, "buffer": {}, "optimizer": {}}
+        interventions: list[dict[str, Tensor]] = [{} for _ in state.moving.interventions]
+        device = specs[0].numerics.device
+        for name, tensor in stored.tensors.items():
+            kind, _, rest = name.partition("/")
+            if kind == "intervention":
+                index, _, key = rest.partition("/")
+                interventions[int(index)][key] = tensor.to(device)
+            elif kind in groups:
+                groups[kind][rest] = tensor.to(device)
+        # in the order of the model, which decides the order of sums over tensors
+        state.moving = Moving(
+            {name: groups["parameter"][name] for name in state.moving.parameters},
+            {name: groups["buffer"][name] for name in state.moving.buffers},
+            {name: groups["optimizer"][name] for name in state.moving.optimizer},
+            interventions,
+            stored.tensors["loss"].to(device),
+        )
+        return state
+
+    def advance(self, state: GradientState, n: int) -> GradientState:
+        """Return ``state`` after n more updates (the same object); no value is read back on the way."""
+        for _ in range(n):
+            batch = state.batch if state.batch is not None else self._batch(state, state.step)
+            update(state.kernel, state.optimizer, state.moving, batch, state.step)
+            state.step += 1
+        return state
+
+    def step(self, state: GradientState) -> int:
+        """Return how many updates the state has made."""
+        return state.step
+
+    def predict(self, state: GradientState, inputs: Tensor, member: int = 0) -> Tensor:
+        """Return the outputs of a member, with the clamps now in force."""
+        snapshot = self.snapshot(state, member)
+        with torch.no_grad():
+            return snapshot.predict(inputs)
+
+    def snapshot(self, state: GradientState, member: int = 0) -> Snapshot:
+        """Return a view of one member; its tensors are private copies."""
+        moving = self._member(state.moving, member)
+        source = state.sources[member]
+        step = state.step
+        spec = state.specs[member]
+        if any(part.point == "activation" and part.active(step) for part in spec.interventions):
+            source = _clamped_source(source, spec, moving.interventions, step)
+        initial = Snapshot(source, step=0, parameters=state.initial[member])
+        return Snapshot(
+            source,
+            step=step,
+            parameters=moving.parameters,
+            buffers=moving.buffers,
+            initial=initial,
+            trial=lambda: self._trial(state, moving, member, step),
+        )
+
+    def scalars(self, state: GradientState, member: int = 0) -> dict[tuple[str, str | None], float]:
+        """Return the last update's loss and the cumulative effect of each intervention that has one."""
+        logged: dict[tuple[str, str | None], float] = {}
+        if state.step:
+            logged["step/loss", None] = float(self._pick(state.moving.loss, member))
+        for part, tensors in zip(state.specs[member].interventions, state.moving.interventions, strict=True):
+            if "effect" in tensors and state.step:
+                logged["intervention/effect", part.name] = float(self._pick(tensors["effect"], member))
+        return logged
+
+    def state_dict(self, state: GradientState) -> StateDict:
+        """Return everything that decides how the training goes on."""
+        return StateDict(self._flat(state.moving), {"step": state.step})
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    def _batch(self, state: GradientState, step: int) -> Batch:
+        numerics = state.specs[0].numerics
+        batch = self._combine_batches([task.batch(step) for task in state.tasks])
+        return batch.to(numerics.device, getattr(torch, numerics.dtype))
+
+    def _flat(self, moving: Moving) -> dict[str, Tensor]:
+        flat = {f"parameter/{name}": t for name, t in moving.parameters.items()}
+        flat |= {f"buffer/{name}": t for name, t in moving.buffers.items()}
+        flat |= {f"optimizer/{name}": t for name, t in moving.optimizer.items()}
+        for index, tensors in enumerate(moving.interventions):
+            flat |= {f"intervention/{index}/{name}": t for name, t in tensors.items()}
+        return flat | {"loss": moving.loss}
+
+    def _member(self, moving: Moving, member: int) -> Moving:
+        return moving.map(lambda tensor: self._pick(tensor, member).detach().clone())
+
+    def _trial(self, state: GradientState, moving: Moving, member: int, step: int) -> StepRecord:
+        """Take the coming update of one member on copies: what step measures look at."""
+        spec, task = state.specs[member], state.tasks[member]
+        trial = moving.map(torch.clone)
+        numerics = spec.numerics
+        batch = task.batch(step).to(numerics.device, getattr(torch, numerics.dtype))
+        with torch.enable_grad():
+            followed = update(solo(state.kernel), _settings(spec).build(), trial, batch, step)
+        return StepRecord(moving.parameters, followed, trial.parameters, float(trial.loss))
+
+
+def _settings(spec: Spec) -> Any:
+    if spec.optimizer is None:
+        raise UsageError("the gradient learner needs an optimizer: set optimizer.name.")
+    return spec.optimizer
+
+
+def _build(spec: Spec, task: Task, dtype: torch.dtype) -> torch.nn.Module:
+    assert spec.model is not None
+    return spec.model.build(task.facts, generator(spec.seed.init, "init")).to(dtype)
+
+
+def _source(spec: Spec, task: Task, module: torch.nn.Module, *, fast: bool, dtype: torch.dtype) -> Source:
+    private = module.to(spec.numerics.device).eval()
+    return Source(
+        forward=module_forward(private, fast=fast),
+        probes={name: batch.to(spec.numerics.device, dtype) for name, batch in task.probes.items()},
+        facts=task.facts,
+        roles={**infer_roles(private), **spec.roles},
+        module=private,
+        eval_chunk=spec.numerics.eval_chunk,
+        measure_seed=spec.seed.measure,
+    )
+
+
+def _clamped_source(source: Source, spec: Spec, states: list[dict[str, Tensor]], step: int) -> Source:
+    """Return the source whose forward passes see the clamps in force: the function as it is trained."""
+    module = source.module
+    assert module is not None
+    plain = module_forward(module)
+
+    def forward(tensors: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        with clamped(module, spec.interventions, list(states), step):
+            return plain(tensors, inputs)
+
+    return Source(**{**source.__dict__, "forward": forward})

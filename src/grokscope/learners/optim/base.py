@@ -1,0 +1,49 @@
+"""Optimizers as pairs of functions over named tensors: ``init`` makes the state, ``update`` takes a step.
+
+Learning rate and weight decay are numbers or, in an ensemble, tensors with one entry a member (the
+leading axis of every parameter); nothing else differs between a member and a run of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+Scalar = float | Tensor
+Tensors = Mapping[str, Tensor]
+
+
+class Optimizer(Protocol):
+    """Two functions. ``update`` changes parameters and state in place."""
+
+    def init(self, parameters: Tensors) -> dict[str, Tensor]:
+        """Return the state before the first update, by name."""
+        ...
+
+    def update(self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: int) -> None:
+        """Take update ``step`` (from 0)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate of update ``step`` (from 0): linear warm-up from 0, then constant."""
+
+    learning_rate: Scalar
+    warmup_steps: int = 0
+
+    def at(self, step: int) -> Scalar:
+        """Return the learning rate of update ``step``."""
+        if step >= self.warmup_steps:
+            return self.learning_rate
+        return self.learning_rate * (step / self.warmup_steps)
+
+
+def along(value: Scalar, parameter: Tensor) -> Scalar:
+    """Return a per-member value shaped to scale ``parameter`` member by member; numbers pass through."""
+    if isinstance(value, Tensor):
+        return value.to(parameter.dtype).view(-1, *[1] * (parameter.ndim - 1))
+    return value

@@ -1,0 +1,84 @@
+"""Settings of the gradient learner and its optimizers, free of torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from grokscope.settings import LearnerSettings, OptimizerSettings
+
+if TYPE_CHECKING:
+    from grokscope.learners.base import Learner
+
+
+class GradientSettings(LearnerSettings):
+    """Gradient descent on a loss.
+
+    ``loss`` overrides the task's own. ``loss_dtype`` is the precision of log-softmax: in float32 a loss
+    below about 1e-7 and its gradient vanish, which causes slingshots.
+    """
+
+    name: Literal["gradient"] = "gradient"
+    ensembles: ClassVar[bool] = True
+    steps: int = Field(1000, ge=0)
+    loss: Literal["cross-entropy", "mean-squared-error"] | None = None
+    loss_dtype: Literal["float32", "float64"] = "float64"
+
+    def build(self, *, ensemble: bool = False) -> Learner:
+        """Return the learner, or the ensemble of such learners."""
+        from grokscope.learners.ensemble import Ensemble
+        from grokscope.learners.gradient import GradientLearner
+
+        return Ensemble() if ensemble else GradientLearner()
+
+
+class SGDSettings(OptimizerSettings):
+    """Stochastic gradient descent; weight decay is coupled (added to the gradient)."""
+
+    name: Literal["sgd"] = "sgd"
+    learning_rate: float = Field(0.1, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    nesterov: bool = False
+
+    def build(self, **per_member: Any) -> Any:
+        """Return the optimizer; ``per_member`` replaces learning_rate and weight_decay by tensors."""
+        from grokscope.learners.optim.base import Schedule
+        from grokscope.learners.optim.sgd import SGD
+
+        rate = per_member.get("learning_rate", self.learning_rate)
+        decay = per_member.get("weight_decay", self.weight_decay)
+        return SGD(Schedule(rate, self.warmup_steps), decay, self.momentum, self.nesterov)
+
+
+class AdamSettings(OptimizerSettings):
+    """Adam; weight decay is coupled (added to the gradient)."""
+
+    name: Literal["adam"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    epsilon: float = Field(1e-8, gt=0)
+
+    def build(self, **per_member: Any) -> Any:
+        """Return the optimizer; ``per_member`` replaces learning_rate and weight_decay by tensors."""
+        return self._adam(False, per_member)
+
+    def _adam(self, decoupled: bool, per_member: dict[str, Any]) -> Any:
+        from grokscope.learners.optim.adam import Adam
+        from grokscope.learners.optim.base import Schedule
+
+        rate = per_member.get("learning_rate", self.learning_rate)
+        decay = per_member.get("weight_decay", self.weight_decay)
+        return Adam(Schedule(rate, self.warmup_steps), decay, self.beta1, self.beta2, self.epsilon, decoupled)
+
+
+class AdamWSettings(AdamSettings):
+    """AdamW; weight decay is decoupled (parameters shrink by learning rate x weight decay) and acts on all."""
+
+    name: Literal["adamw"] = "adamw"  # type: ignore[assignment]
+    weight_decay: float = Field(0.01, ge=0)
+
+    def build(self, **per_member: Any) -> Any:
+        """Return the optimizer; ``per_member`` replaces learning_rate and weight_decay by tensors."""
+        return self._adam(True, per_member)

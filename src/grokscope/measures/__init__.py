@@ -1,0 +1,1 @@
+"""Measures: pure mathematics on tensors, wrapped as named functions of a snapshot."""

@@ -1,0 +1,41 @@
+"""Sparsity of weights in the Fourier basis (Nanda et al. 2023, Sec. 5.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from grokscope.linalg.concentration import gini
+from grokscope.linalg.fourier import component_norms
+from grokscope.measures.base import Key, Measure
+
+if TYPE_CHECKING:
+    from grokscope.snapshot import Snapshot
+
+ROLES = ("embedding", "neuron_to_logit")
+
+
+def measure(snapshot: Snapshot) -> dict[str, Tensor]:
+    """Return the Gini coefficient of the norms of the Fourier components of each matrix whose role is filled.
+
+    The first p rows of the matrix are the residues; the constant component is left out.
+    """
+    assert snapshot.facts is not None
+    assert snapshot.facts.group is not None
+    order = snapshot.facts.group.order
+    matrices = {role: snapshot.role(role) for role in ROLES}
+    return {role: gini(component_norms(m[:order])) for role, m in matrices.items() if m is not None}
+
+
+GINI = Measure(
+    name="gini",
+    version=1,
+    keys={
+        "embedding": Key("of the token embedding", low=0, high=1, direction="flat, then up in cleanup"),
+        "neuron_to_logit": Key("of the neuron-to-logit map", low=0, high=1, direction="flat, then up in cleanup"),
+    },
+    reference="Nanda et al. 2023, Sec. 5.1",
+    compute=measure,
+    needs=("cyclic", "role:embedding"),
+)

@@ -1,0 +1,63 @@
+"""Settings of the models, free of torch: each field is a key, each ``build`` makes the module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from grokscope.settings import ModelSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from grokscope.facts import Facts
+
+
+class ModularTransformerSettings(ModelSettings):
+    """The one-layer transformer of Nanda et al. (2023): no LayerNorm, no attention biases, untied.
+
+    Every weight is drawn from N(0, 1) / √width, the unembedding from N(0, 1) / √vocabulary, all times
+    ``initial_scale``; biases start at 0. ``head_width`` defaults to width / heads and ``hidden_width``
+    to 4 · width.
+    """
+
+    name: Literal["modular-transformer"] = "modular-transformer"
+    paths: ClassVar[tuple[str, ...]] = ("plain", "fast")
+    width: int = Field(128, ge=1)
+    heads: int = Field(4, ge=1)
+    hidden_width: int = Field(512, ge=1)
+    activation: Literal["relu", "gelu"] = "relu"
+    initial_scale: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ModularTransformerSettings:
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width} is not a multiple of heads = {self.heads}")
+        return self
+
+    def build(self, facts: Facts, generator: torch.Generator) -> torch.nn.Module:
+        """Return the initialised transformer for the vocabulary and outputs of ``facts``."""
+        from grokscope.models.transformer import ModularTransformer
+
+        return ModularTransformer(self, facts, generator)
+
+
+class MLPSettings(ModelSettings):
+    """A perceptron with ``widths`` hidden units a layer; weights uniform in ±√(1/fan-in) · initial_scale.
+
+    Inputs are flattened; integer tokens are one-hot encoded and concatenated when the facts have a
+    sequence layout.
+    """
+
+    name: Literal["mlp"] = "mlp"
+    widths: tuple[int, ...] = Field((200, 200), min_length=1)
+    activation: Literal["relu", "tanh", "gelu"] = "relu"
+    initial_scale: float = Field(1.0, gt=0)
+    bias: bool = True
+
+    def build(self, facts: Facts, generator: torch.Generator) -> torch.nn.Module:
+        """Return the initialised perceptron for the input shape and outputs of ``facts``."""
+        from grokscope.models.mlp import MLP
+
+        return MLP(self, facts, generator)

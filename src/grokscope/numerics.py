@@ -1,0 +1,59 @@
+"""The numerics of a run, applied to torch for as long as it trains, and put back afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from grokscope.errors import UsageError
+
+if TYPE_CHECKING:
+    from grokscope.spec import Numerics
+
+
+def check_device(device: str) -> None:
+    """Tell, before anything is trained, that a device is not there.
+
+    Raises:
+        UsageError: CUDA was asked for and there is none, or fewer devices than the number.
+    """
+    if not device.startswith("cuda"):
+        return
+    if not torch.cuda.is_available():
+        raise UsageError(
+            f"numerics.device = {device!r}, but torch sees no CUDA device here: use --device cpu, or install a "
+            "CUDA build of torch on a machine that has one."
+        )
+    _, _, index = device.partition(":")
+    if index and int(index) >= torch.cuda.device_count():
+        raise UsageError(f"numerics.device = {device!r}, but there are {torch.cuda.device_count()} CUDA devices.")
+
+
+@contextmanager
+def applied(numerics: Numerics) -> Iterator[None]:
+    """Within the context: the spec's threads, deterministic algorithms, full-precision products."""
+    check_device(numerics.device)
+    if numerics.device.startswith("cuda"):
+        # what cuBLAS needs to be repeatable; read when its first handle is made
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    precision = torch.get_float32_matmul_precision()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    try:
+        torch.set_num_threads(numerics.threads)
+        torch.use_deterministic_algorithms(True)
+        torch.set_float32_matmul_precision("highest")
+        # no code of ours reads uninitialised memory, and filling it costs a few per cent of a step
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_float32_matmul_precision(precision)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]

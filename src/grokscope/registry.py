@@ -1,0 +1,125 @@
+"""Named things, found by name and loaded only when used.
+
+A registry maps a name to an object or to a ``"module:attribute"`` string. Third parties add theirs
+with an entry point of the registry's group, or with ``add`` in a program. Listing names loads nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from grokscope.errors import GrokscopeError, unknown
+
+T = TypeVar("T")
+
+
+def load(target: str) -> Any:
+    """Return the object that ``"module:attribute"`` names.
+
+    Example:
+        >>> load("math:tau") > 6
+        True
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise GrokscopeError(f"{target!r} cannot be loaded: {error}.") from error
+    return found
+
+
+class Registry(Generic[T]):
+    """Names of one kind of thing; unknown names are answered with the nearest known ones."""
+
+    def __init__(self, kind: str, group: str, builtin: dict[str, str] | None = None) -> None:
+        self.kind = kind
+        self.group = group
+        self._known: dict[str, T | str] = dict(builtin or {})
+
+    @cached_property
+    def _installed(self) -> dict[str, str]:
+        from importlib.metadata import entry_points
+
+        return {point.name: point.value for point in entry_points(group=self.group)}
+
+    def names(self) -> list[str]:
+        """Return every known name, sorted."""
+        return sorted({*self._known, *self._installed})
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._known or name in self._installed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def add(self, name: str, target: T | str) -> None:
+        """Register ``target`` (an object, or ``"module:attribute"``) in this process under ``name``."""
+        self._known[name] = target
+
+    def get(self, name: str) -> T:
+        """Return the thing called ``name``, loading it on first use.
+
+        Raises:
+            UsageError: nothing is called so; the nearest names are offered.
+        """
+        target = self._known.get(name, self._installed.get(name))
+        if target is None:
+            raise unknown(self.kind, name, self.names())
+        if isinstance(target, str):
+            target = load(target)
+            self._known[name] = target
+        return target  # type: ignore[return-value]
+
+
+TASKS: Registry[Any] = Registry(
+    "task", "grokscope.tasks", {"modular-addition": "grokscope.tasks.modular:ModularAddition"}
+)
+MODELS: Registry[Any] = Registry(
+    "model",
+    "grokscope.models",
+    {
+        "modular-transformer": "grokscope.models.settings:ModularTransformerSettings",
+        "mlp": "grokscope.models.settings:MLPSettings",
+    },
+)
+LEARNERS: Registry[Any] = Registry(
+    "learner",
+    "grokscope.learners",
+    {"gradient": "grokscope.learners.settings:GradientSettings"},
+)
+OPTIMIZERS: Registry[Any] = Registry(
+    "optimizer",
+    "grokscope.optimizers",
+    {
+        "sgd": "grokscope.learners.settings:SGDSettings",
+        "adam": "grokscope.learners.settings:AdamSettings",
+        "adamw": "grokscope.learners.settings:AdamWSettings",
+    },
+)
+INTERVENTIONS: Registry[Any] = Registry(
+    "intervention",
+    "grokscope.interventions",
+    {
+        "weight-norm": "grokscope.interventions.weight_norm:WeightNormClamp",
+        "activation-clamp": "grokscope.interventions.activation_clamp:ActivationClamp",
+        "parameter-mask": "grokscope.interventions.parameter_mask:ParameterMask",
+        "gradient-filter": "grokscope.interventions.gradient_filter:GradientFilter",
+    },
+)
+MEASURES: Registry[Any] = Registry(
+    "measure",
+    "grokscope.measures",
+    {
+        "performance": "grokscope.measures.performance:PERFORMANCE",
+        "weights": "grokscope.measures.weights:WEIGHTS",
+        "gini": "grokscope.measures.gini:GINI",
+        "fourier": "grokscope.measures.fourier:FOURIER",
+        "gradient": "grokscope.measures.gradient:GRADIENT",
+    },
+)
+PAPERS: Registry[Any] = Registry("paper", "grokscope.papers")

@@ -1,0 +1,22 @@
+"use strict";
+(() => {
+  const plots = Array.from(document.querySelectorAll(".plot"));
+  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  for (const plot of plots) {
+    const figure = JSON.parse(plot.querySelector("script").textContent);
+    plot.textContent = "";
+    Plotly.newPlot(plot, figure.data, figure.layout, config);
+  }
+  // paper is narrower than most windows, and a plot on it cannot be unfolded
+  const PAPER_WIDTH = 640;
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = Array.from(document.querySelectorAll("details:not([open])"));
+    for (const part of folded) part.open = true;
+    for (const plot of plots) Plotly.relayout(plot, { width: PAPER_WIDTH });
+  });
+  window.addEventListener("afterprint", () => {
+    for (const part of folded) part.open = false;
+    for (const plot of plots) Plotly.relayout(plot, { width: null, autosize: true });
+  });
+})();

@@ -1,0 +1,169 @@
+"""A stored run as a person handles it: its scalars, phases, verdicts and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grokscope.analysis.phases import Phase, segment
+from grokscope.analysis.transitions import Transition, TransitionRule, transition
+from grokscope.errors import UsageError
+from grokscope.store import StoredRun, open_run, resolve_run
+
+if TYPE_CHECKING:
+    import pandas
+
+    from grokscope.claims import Verdict
+    from grokscope.execution.progress import Progress
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory, read only.
+
+    Example::
+
+        run = gs.run("nanda2023/modular-addition", scale="smoke", seed=0)
+        run.scalars("test/accuracy"), run.transition().generalise_step
+    """
+
+    directory: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Return the run at a run directory, or at a directory that holds exactly one run.
+
+        Raises:
+            StoreError: there is none, or there are several.
+        """
+        return cls(resolve_run(path))
+
+    @cached_property
+    def stored(self) -> StoredRun:
+        """The reader of its files."""
+        return open_run(self.directory)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The resolved spec as plain values."""
+        return self.stored.spec
+
+    @property
+    def status(self) -> str:
+        """running, finished, stopped, interrupted, diverged or failed."""
+        return self.stored.status
+
+    def keys(self) -> list[str]:
+        """Return every scalar key of the run, flat (``key`` or ``key@module``)."""
+        return self.stored.keys()
+
+    def scalars(self, *keys: str) -> pandas.DataFrame:
+        """Return a data frame with a row a step and a column a key (all keys without arguments).
+
+        Where a key was not measured at a step its cell is NaN.
+
+        Raises:
+            UsageError: the run has no such key; the nearest ones are offered.
+        """
+        import pandas
+
+        columns = {}
+        for key in keys or self.keys():
+            steps, values = self.stored.series(key)
+            columns[key] = pandas.Series(values, index=pandas.Index(steps, name="step"))
+        return pandas.DataFrame(columns)
+
+    def transition(self) -> Transition:
+        """Return where the run fitted and generalised, by the rule in its spec.
+
+        Raises:
+            UsageError: its spec has no transition rule.
+        """
+        return transition(self.stored.series, self._rule())
+
+    def phases(self) -> list[Phase]:
+        """Return the phases the run went through, in order, with their first and last steps."""
+        return segment(self.stored.series, self._rule(), self.stored.last_step or 0)
+
+    def claims(self) -> list[Verdict]:
+        """Return the verdicts on the claims of its paper that this run alone can speak to."""
+        from grokscope.execution.judge import verdicts_on
+
+        return verdicts_on([self.stored])
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the run's page (``report.html`` in its directory, or ``path``) and return where it is."""
+        from grokscope.execution.reporting import write_report
+
+        return write_report([self.stored], path)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run as one JSON-ready document: what it is, its phases, final values and claims."""
+        rule = self.spec.get("transition")
+        phases: dict[str, Any] = {}
+        if rule:
+            phases = self.transition().as_dict() | {
+                "bands": [{"name": p.name, "start": p.start, "end": p.end} for p in self.phases()]
+            }
+        observed = self.stored.events("observe_share")
+        return {
+            "schema": 1,
+            "experiment": f"{self.spec['paper']}/{self.spec['experiment']}",
+            "paper": self.spec["paper"],
+            "scale": self.spec["scale"],
+            "seed": self.spec["seed"]["base"],
+            "run_dir": str(self.directory),
+            "status": self.status,
+            "steps": self.stored.last_step or 0,
+            "wall_seconds": round(self.stored.wall_seconds, 3),
+            "observe_share": observed[-1]["share"] if observed else None,
+            "training_id": self.spec.get("training_id"),
+            "phases": phases,
+            "final": self.stored.final(),
+            "claims": [verdict.as_dict() for verdict in self.claims()],
+        }
+
+    def _rule(self) -> TransitionRule:
+        rule = self.spec.get("transition")
+        if not rule:
+            raise UsageError(
+                f"the run {self.directory} declares no transition: set transition.fit and transition.generalise."
+            )
+        return TransitionRule.model_validate(rule)
+
+
+def run(
+    name: str,
+    *,
+    scale: str = "cpu",
+    seed: int = 0,
+    set: Mapping[str, Any] | None = None,
+    interventions: Sequence[str] = (),
+    out: str | Path | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Run one experiment, or read it from the store if it is there and finished, and return it.
+
+    Args:
+        name: ``paper/experiment``, or the path of a TOML or JSON spec file.
+        scale: ``smoke``, ``cpu`` or ``paper``.
+        seed: the base seed of every stream.
+        set: dotted overrides, such as ``{"optimizer.weight_decay": 0.5}``.
+        interventions: ``NAME:key=value,…`` each.
+        out: parent of all runs; ``GROKSCOPE_RUNS`` or ``./runs`` if absent.
+        fresh: train even if the run is stored.
+        progress: shown to while training; nothing is shown if absent.
+
+    Raises:
+        UsageError: an unknown name or key, or a value out of range; nothing has been trained.
+    """
+    from grokscope.execution.plan import experiment_spec
+    from grokscope.execution.train import train
+
+    spec = experiment_spec(name, scale=scale, seed=seed, changes=set, interventions=interventions)
+    (directory,) = train([spec], root=out, fresh=fresh, progress=progress)
+    return Run(directory)

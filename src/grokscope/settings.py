@@ -1,0 +1,94 @@
+"""Base classes of everything that can be named in a spec: what it is called and what may be set.
+
+Settings are frozen and import no torch; ``build`` makes the thing itself. A field's name is the key
+that users type (``task.modulus``), its ``Field`` limits are checked before anything is trained.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import torch
+
+    from grokscope.facts import Facts
+    from grokscope.learners.base import Learner
+    from grokscope.spec import Seeds
+    from grokscope.tasks.base import Task
+
+Point = Literal["data", "activation", "loss", "gradient", "parameters"]
+
+
+class Settings(BaseModel):
+    """Frozen, closed: an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Part(Settings):
+    """Settings of something a registry knows by ``name``.
+
+    ``version`` is raised whenever the same settings would train differently; it is part of a
+    run's identity.
+    """
+
+    name: str
+    version: ClassVar[int] = 1
+
+
+class TaskSettings(Part):
+    """Settings of a task."""
+
+    def build(self, seeds: Seeds) -> Task:
+        """Return the task: a pure function of these settings and the seeds."""
+        raise TypeError(f"{type(self).__name__} must define build(seeds) -> Task")
+
+
+class ModelSettings(Part):
+    """Settings of a model."""
+
+    paths: ClassVar[tuple[str, ...]] = ("plain",)
+    """Forward passes the model offers; ``fast`` is a method ``fast_forward`` over the same parameters."""
+
+    def build(self, facts: Facts, generator: torch.Generator) -> torch.nn.Module:
+        """Return the initialised module, in float32 on the CPU; all draws come from ``generator``."""
+        raise TypeError(f"{type(self).__name__} must define build(facts, generator) -> nn.Module")
+
+
+class OptimizerSettings(Part):
+    """Settings of an optimizer of the gradient learner; ``build`` returns its two pure functions."""
+
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup_steps: int = Field(0, ge=0, description="update t (from 0) is scaled by min(t / warmup_steps, 1)")
+
+    def build(self) -> Any:
+        """Return the optimizer (``grokscope.learners.optim.base.Optimizer``)."""
+        raise TypeError(f"{type(self).__name__} must define build() -> Optimizer")
+
+
+class LearnerSettings(Part):
+    """Settings of a learner; ``steps`` is how far to train and no part of a run's identity."""
+
+    ensembles: ClassVar[bool] = False
+    """Whether several members can be trained as one computation."""
+
+    steps: int = Field(ge=0)
+
+    def build(self, *, ensemble: bool = False) -> Learner:
+        """Return the learner."""
+        raise TypeError(f"{type(self).__name__} must define build(ensemble=...) -> Learner")
+
+
+class InterventionSettings(Part):
+    """Settings of an intervention, which acts on updates ``start`` <= step < ``stop``."""
+
+    point: ClassVar[Point]
+    start: int = Field(0, ge=0)
+    stop: int | None = Field(None, ge=0)
+
+    def active(self, step: int) -> bool:
+        """Tell whether update ``step`` (from 0) is acted on."""
+        return self.start <= step and (self.stop is None or step < self.stop)

@@ -1,0 +1,355 @@
+"""One moment of a training, seen through one interface: parameters, a functional forward, data, facts."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from grokscope.batch import Batch
+from grokscope.errors import GrokscopeError, UsageError, unknown
+from grokscope.facts import Facts
+from grokscope.registry import load
+from grokscope.rng import generator
+
+Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
+Role = str | Callable[[Mapping[str, Tensor]], Tensor]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """The update that leaves a moment: parameters before, gradient, parameters after, by name."""
+
+    before: Mapping[str, Tensor]
+    gradient: Mapping[str, Tensor]
+    after: Mapping[str, Tensor]
+    loss: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """What every snapshot of one training shares: how to predict, the data, the facts, the roles."""
+
+    forward: Forward
+    probes: Mapping[str, Batch]
+    facts: Facts | None = None
+    roles: Mapping[str, Role] | None = None
+    module: nn.Module | None = None
+    eval_chunk: int | None = None
+    measure_seed: int = 0
+
+
+class Snapshot:
+    """An immutable view of one moment; what is expensive is computed once and shared.
+
+    Valid during the call it was made for; afterwards every use raises. ``freeze()`` gives one to keep.
+
+    Example:
+        >>> snapshot = Snapshot.of(nn.Linear(2, 3), train=(torch.zeros(4, 2), torch.zeros(4).long()))
+        >>> snapshot.logits("train").shape, snapshot.role("readout").shape
+        (torch.Size([4, 3]), torch.Size([3, 2]))
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        step: int,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor] | None = None,
+        initial: Snapshot | None = None,
+        clocks: Mapping[str, float] | None = None,
+        trial: Callable[[], StepRecord] | None = None,
+    ) -> None:
+        self.step = step
+        self._source = source
+        self._parameters = MappingProxyType(dict(parameters))
+        self._buffers = MappingProxyType(dict(buffers or {}))
+        self._initial = initial
+        self.clocks = MappingProxyType(dict(clocks or {}))
+        self._trial = trial
+        self._memo: dict[Any, Any] = {}
+        self._open = True
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        *,
+        step: int = 0,
+        train: tuple[Tensor, Tensor] | Batch | None = None,
+        test: tuple[Tensor, Tensor] | Batch | None = None,
+        probes: Mapping[str, Batch] | None = None,
+        facts: Facts | None = None,
+        roles: Mapping[str, Role] | None = None,
+        initial: Snapshot | None = None,
+        eval_chunk: int | None = None,
+    ) -> Snapshot:
+        """Return a snapshot of any module, to keep: its parameters are copied, the module is left alone.
+
+        Predictions are those of a private copy in evaluation mode (no dropout, running statistics).
+
+        Args:
+            model: any module that maps one input tensor to one output tensor.
+            step: the optimizer step it is at.
+            train: (inputs, targets) it was trained on, if measures are to see them.
+            test: (inputs, targets) held out, if there are any.
+            probes: further named batches.
+            facts: what is known about the task.
+            roles: parameter names (or functions of the parameters) by role, where inference from the
+                module is not wanted.
+            initial: the snapshot at the start, for measures that compare with it.
+            eval_chunk: inputs to a forward pass; None is all at once.
+        """
+        with torch.no_grad():
+            private = copy.deepcopy(getattr(model, "_orig_mod", model)).eval()
+        given = {"train": train, "test": test}
+        batches = {n: b if isinstance(b, Batch) else Batch(*b) for n, b in given.items() if b is not None}
+        source = Source(
+            forward=module_forward(private),
+            probes={**batches, **(probes or {})},
+            facts=facts,
+            roles={**infer_roles(private), **(roles or {})},
+            module=private,
+            eval_chunk=eval_chunk,
+        )
+        return cls(
+            source,
+            step=step,
+            parameters={name: p.detach().clone() for name, p in private.named_parameters()},
+            buffers={name: b.detach().clone() for name, b in private.named_buffers()},
+            initial=initial,
+        )
+
+    # -- lifetime ---------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the snapshot's life: every later use raises."""
+        self._open = False
+        self._memo.clear()
+
+    def freeze(self) -> Snapshot:
+        """Return a copy that stays valid; its tensors are its own."""
+        self._check()
+        return Snapshot(
+            self._source,
+            step=self.step,
+            parameters={name: p.clone() for name, p in self._parameters.items()},
+            buffers={name: b.clone() for name, b in self._buffers.items()},
+            initial=self._initial,
+            clocks=self.clocks,
+        )
+
+    def _check(self) -> None:
+        if not self._open:
+            raise GrokscopeError(
+                f"the snapshot of step {self.step} was used after the call it was made for: keep snapshot.freeze()."
+            )
+
+    # -- what it holds ----------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Mapping[str, Tensor]:
+        """Parameters by name, detached copies."""
+        self._check()
+        return self._parameters
+
+    @property
+    def buffers(self) -> Mapping[str, Tensor]:
+        """Buffers by name, detached copies."""
+        self._check()
+        return self._buffers
+
+    @property
+    def initial(self) -> Snapshot | None:
+        """The snapshot at step 0, if it is known."""
+        self._check()
+        return self._initial
+
+    @property
+    def facts(self) -> Facts | None:
+        """What is known about the task."""
+        return self._source.facts
+
+    @property
+    def probes(self) -> Mapping[str, Batch]:
+        """The named batches measures may look at."""
+        self._check()
+        return self._source.probes
+
+    def probe(self, name: str) -> Batch:
+        """Return the batch called ``name``.
+
+        Raises:
+            UsageError: there is no such probe.
+        """
+        if name not in self.probes:
+            raise unknown("probe", name, self.probes)
+        return self.probes[name]
+
+    def role(self, name: str) -> Tensor | None:
+        """Return the tensor that plays a role (embedding, readout …), or None where the role is not filled."""
+        self._check()
+        role = (self._source.roles or {}).get(name)
+        if role is None:
+            return None
+        if callable(role):
+            return role(self._parameters)
+        if ":" in role:
+            return load(role)(self._parameters)
+        if role not in self._parameters:
+            raise unknown(f"parameter for the role {name}", role, self._parameters)
+        return self._parameters[role]
+
+    def generator(self, name: str, version: int) -> torch.Generator:
+        """Return the generator of one measure: equal at every step and whatever else runs."""
+        return generator(self._source.measure_seed, name, version)
+
+    def trial_step(self) -> StepRecord | None:
+        """Return the update that leaves this moment, taken on a private copy; None where there is none."""
+        self._check()
+        return None if self._trial is None else self.memo("trial step", self._trial)
+
+    # -- what is computed once --------------------------------------------------------------------
+
+    def memo(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """Return ``compute()``, computed once a snapshot for each ``key``."""
+        self._check()
+        if key not in self._memo:
+            with torch.no_grad():
+                self._memo[key] = compute()
+        return self._memo[key]
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return the outputs for ``inputs``, at most ``eval_chunk`` at a time; differentiable in ``inputs``."""
+        self._check()
+        everything = {**self._parameters, **self._buffers}
+        chunk = self._source.eval_chunk
+        if chunk is None or len(inputs) <= chunk:
+            return self._source.forward(everything, inputs)
+        return torch.cat([self._source.forward(everything, part) for part in inputs.split(chunk)])
+
+    def logits(self, probe: str) -> Tensor:
+        """Return the outputs on a probe, shape (examples, outputs); part of a larger probe is looked up there."""
+        batch = self.probe(probe)
+
+        def compute() -> Tensor:
+            if batch.parent is not None and batch.rows is not None:
+                return self.logits(batch.parent)[batch.rows]
+            return self.predict(batch.inputs)
+
+        return self.memo(("logits", probe), compute)
+
+    def activations(self, probe: str, site: str) -> Tensor:
+        """Return what the submodule ``site`` puts out on a probe.
+
+        Raises:
+            UsageError: the model has no such submodule, or it was not used in the forward pass.
+        """
+        batch = self.probe(probe)
+        return self.memo(("activations", probe, site), lambda: self._activations(batch, site))
+
+    def _activations(self, batch: Batch, site: str) -> Tensor:
+        module = self._source.module
+        if module is None:
+            raise UsageError("this learner has no module whose activations could be read.")
+        found: list[Tensor] = []
+        chunk = self._source.eval_chunk or max(len(batch), 1)
+        with sites(module, {site: lambda output: found.append(output.detach())}):
+            for part in batch.inputs.split(chunk):
+                torch.func.functional_call(module, {**self._parameters, **self._buffers}, (part,))
+        return torch.cat(found)
+
+    def singular_values(self, name: str) -> Tensor:
+        """Return the singular values of a parameter seen as (rows, everything else), descending, in float64."""
+
+        def compute() -> Tensor:
+            matrix = self._parameters[name].double()
+            return torch.linalg.svdvals(matrix.reshape(len(matrix), -1))
+
+        return self.memo(("singular values", name), compute)
+
+
+def module_forward(module: nn.Module, *, fast: bool = False) -> Forward:
+    """Return the functional forward of a module over named tensors, by its ``fast_forward`` if asked."""
+    if not fast:
+        return lambda tensors, inputs: torch.func.functional_call(module, dict(tensors), (inputs,))
+    wrapper = _FastPath(module)
+    return lambda tensors, inputs: torch.func.functional_call(
+        wrapper, {f"plain.{name}": tensor for name, tensor in tensors.items()}, (inputs,)
+    )
+
+
+class _FastPath(nn.Module):
+    """The same parameters under another forward, so that ``functional_call`` reaches it."""
+
+    def __init__(self, plain: nn.Module) -> None:
+        super().__init__()
+        self.plain = plain
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.plain.fast_forward(inputs)  # type: ignore[operator]
+
+
+@contextmanager
+def sites(module: nn.Module, actions: Mapping[str, Callable[[Tensor], Tensor | None]]) -> Iterator[set[str]]:
+    """Within the context, pass the outputs of named submodules through functions; yields those that fired.
+
+    A function that returns None only looks; one that returns a tensor replaces the output.
+
+    Raises:
+        UsageError: a name is no submodule, or a site did not fire in a forward within the context.
+    """
+    modules = dict(module.named_modules())
+    fired: set[str] = set()
+    handles = []
+    try:
+        for name, action in actions.items():
+            if name not in modules:
+                raise unknown("site", name, [known for known in modules if known])
+
+            def hook(_module: nn.Module, _inputs: Any, output: Tensor, name: str = name, action: Any = action) -> Any:
+                fired.add(name)
+                return action(output)
+
+            handles.append(modules[name].register_forward_hook(hook))
+        yield fired
+        silent = set(actions) - fired
+        if silent:
+            raise UsageError(
+                f"the site {sorted(silent)[0]!r} did not fire: the forward pass does not use that submodule."
+            )
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def infer_roles(module: nn.Module) -> dict[str, str]:
+    """Return the parameters of a module that play the common roles: ``embedding`` and ``readout``.
+
+    The embedding is the first ``nn.Embedding`` (or a matrix called W_E, wte, embed…), the readout the
+    last matrix of a linear layer (or one called W_U, lm_head, unembed, classifier…).
+    """
+    roles: dict[str, str] = {}
+    matrices = [name for name, parameter in module.named_parameters() if parameter.ndim == 2]
+    for name, child in module.named_modules():
+        prefix = f"{name}." if name else ""
+        if isinstance(child, nn.Embedding):
+            roles.setdefault("embedding", f"{prefix}weight")
+        elif isinstance(child, nn.Linear):
+            roles["readout"] = f"{prefix}weight"
+    for role, pattern in (
+        ("embedding", r"(^|\.)(W_E|wte|embed\w*)(\.weight)?$"),
+        ("readout", r"(^|\.)(W_U|lm_head|unembed\w*|classifier|readout|head)(\.weight)?$"),
+    ):
+        for name in matrices:
+            if re.search(pattern, name):
+                roles[role] = name
+    return roles
