@@ -99,7 +99,8 @@ def _plain(value: Any) -> Any:
 class Figure:
     """A picture of a paper: ``function`` (``"module:function"``) draws it from the runs of ``experiments``.
 
-    ``keys`` are the scalars it shows.
+    It is called with the runs (seeds of one experiment) and their phases as dictionaries. ``keys`` are
+    the scalars it shows, ``caption`` says what to see.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Figure:
     experiments: tuple[str, ...]
     function: str
     keys: tuple[str, ...] = ()
+    caption: str = ""
 
     def __post_init__(self) -> None:
         if ":" not in self.function:

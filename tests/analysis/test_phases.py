@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,20 +27,23 @@ def reader(table):
 
 # Nanda et al. 2023, mainline run (p = 113), read from the vector figures released with the code.
 MAINLINE_STEPS = [
-    0, 200, 600, 1000, 1400, 2000, 4000, 6000, 8000, 9000, 9400, 10000, 10500, 11000, 12000, 14000, 20000, 39000,
+    0, 200, 600, 1000, 1400, 2000, 4000, 6000, 8000, 9000, 9400, 10000, 10500, 11000, 12000, 14000,
+    20000, 39000,
 ]  # fmt: skip
 MAINLINE = {
     # the figures give no train accuracy; the train loss is .020 at 200, and the paper says 100 % by 200–1400
     "train/accuracy": [0.009] + [1.0] * 17,
     "test/loss": [
-        4.76, 16.1, 19.0, 23.1, 25.7, 25.2, 22.1, 18.9, 12.2, 6.7, 4.1, 0.57, 0.032, 2.0e-3, 1.7e-4, 7.4e-7, 3.1e-7,
-        3.0e-7,
+        4.76, 16.1, 19.0, 23.1, 25.7, 25.2, 22.1, 18.9, 12.2, 6.7, 4.1, 0.57, 0.032, 2.0e-3, 1.7e-4, 7.4e-7,
+        3.1e-7, 3.0e-7,
     ],
     "fourier/excluded_loss": [
-        4.76, 1.24, 0.53, 0.34, 0.316, 0.39, 0.95, 2.57, 6.87, 10.3, 11.6, 13.4, 13.0, 11.3, 9.0, 6.2, 5.9, 6.0,
+        4.76, 1.24, 0.53, 0.34, 0.316, 0.39, 0.95, 2.57, 6.87, 10.3, 11.6, 13.4, 13.0, 11.3, 9.0, 6.2,
+        5.9, 6.0,
     ],
     "weights/sum_of_squares": [
-        1783, 3650, 3610, 3650, 3380, 3000, 2690, 2510, 2300, 2110, 2000, 1750, 1510, 1320, 1150, 995, 964, 955,
+        1783, 3650, 3610, 3650, 3380, 3000, 2690, 2510, 2300, 2110, 2000, 1750, 1510, 1320, 1150, 995,
+        964, 955,
     ],
 }  # fmt: skip
 # A run of the p = 53 setting, every 200 to 300 steps.
@@ -69,11 +74,12 @@ def test_published_curves_have_the_published_boundaries():
 def test_phases_tile_the_run():
     phases = segment(on(MAINLINE_STEPS, MAINLINE), RULE, 39000)
     assert (phases[0].start, phases[-1].end) == (0, 39000)
-    assert all(before.end == after.start for before, after in zip(phases, phases[1:], strict=False))
+    assert all(before.end == after.start for before, after in pairwise(phases))
 
 
 def test_a_run_that_ends_in_cleanup_has_no_generalised_phase():
     # its weights still fall fast: the last observation alone is within 5 % of the last one
+    assert circuit_boundaries(on(SMALL_STEPS, SMALL)) == (400, 1200, None)
     phases = segment(on(SMALL_STEPS, SMALL), None, 2000)
     assert phases == [
         Phase("memorisation", 0, 400),
@@ -93,7 +99,7 @@ def test_a_run_cut_before_cleanup_ends_in_circuit_formation(last):
 
 
 def synthetic(steps, t1, t2, t3, *, end_of_squares=1000.0):
-    """Curves whose boundaries are known: log Σw² is linear between them, with slopes −1, −5 and 0 per 10⁴ steps."""
+    """Curves with known boundaries: log Σw² falls by 1, 5 and 0 per 10⁴ steps between them."""
     steps = np.asarray(steps, dtype=float)
     excluded = np.exp(np.abs(np.log((steps + 1) / (t1 + 1))))
     slope = 1e-4
@@ -200,6 +206,7 @@ def test_curves_that_cannot_be_smoothed_or_logged_count_as_missing():
 
 
 STEPS = [0, 10, 20, 30, 40, 50, 60, 70]
+CROSSED = 30 * (40 / 30) ** 0.9  # nine tenths of the way from 30 to 40 in log-step
 
 
 @pytest.mark.parametrize(
@@ -209,7 +216,7 @@ STEPS = [0, 10, 20, 30, 40, 50, 60, 70]
         (
             "01111111",
             "00001111",
-            [("memorisation", 0, 10), ("plateau", 10, 38.851), ("generalised", 38.851, 70)],
+            [("memorisation", 0, 10), ("plateau", 10, CROSSED), ("generalised", CROSSED, 70)],
         ),
         ("01111111", "00000000", [("memorisation", 0, 10), ("plateau", 10, 70)]),
         ("00000000", "00000000", [("memorisation", 0, 70)]),

@@ -79,7 +79,7 @@ def test_three_items_are_resampled_in_ten_ways_at_most():
 
 
 def test_an_exact_bootstrap_distribution():
-    # of two items the mean is 0, 1/2, 1 with 1/4, 1/2, 1/4: the 95 % interval is all of it, the 40 % one its middle
+    # of two items the mean is 0, 1/2, 1 with 1/4, 1/2, 1/4: 95 % is all of it, 40 % its middle
     values = [0.0, 1.0]
     assert bootstrap(lambda chosen: sum(chosen) / 2, values) == (0.0, 1.0)
     assert bootstrap(lambda chosen: sum(chosen) / 2, values, confidence=0.4) == (0.5, 0.5)

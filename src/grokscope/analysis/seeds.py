@@ -118,3 +118,20 @@ def interval(values: Iterable[float | None]) -> Interval | None:
     if not known:
         return None
     return (min(known), max(known)) if len(known) < BOOTSTRAP_FROM else bootstrap(median, known)
+
+
+def envelope(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return (steps, lowest, median, highest) of several curves at the steps all of them were observed at.
+
+    Example:
+        >>> one, two = (np.array([0, 1]), np.array([0.0, 1.0])), (np.array([1, 2]), np.array([3.0, 4.0]))
+        >>> [column.tolist() for column in envelope([one, two])]
+        [[1], [1.0], [2.0], [3.0]]
+    """
+    shared = curves[0][0]
+    for steps, _ in curves[1:]:
+        shared = np.intersect1d(shared, steps)
+    stacked = np.stack([values[np.isin(steps, shared)] for steps, values in curves])
+    return shared, stacked.min(0), np.median(stacked, axis=0), stacked.max(0)

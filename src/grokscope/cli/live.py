@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from grokscope.cli.output import number
+from grokscope.report.text import number
 
 if TYPE_CHECKING:
     from grokscope.execution.progress import Moment, Progress

@@ -10,40 +10,45 @@ from cyclopts import App, CycloptsError
 from grokscope.errors import GrokscopeError, UsageError, nearest
 
 COMMANDS = {
-    "list": "grokscope.cli.listing:list_",
-    "run": "grokscope.cli.run:run",
-    "resume": "grokscope.cli.resume:resume",
-    "reproduce": "grokscope.cli.reproduce:reproduce",
-    "claims": "grokscope.cli.claims:claims",
-    "runs": "grokscope.cli.runs:runs",
-    "show": "grokscope.cli.show:show",
-    "report": "grokscope.cli.report:report",
-    "sweep": "grokscope.cli.sweep:sweep",
-    "data": "grokscope.cli.data:data",
-    "doctor": "grokscope.cli.doctor:doctor",
+    "list": ("listing:list_", "what there is: experiments, measures, claims, tasks, models"),
+    "run": ("run:run", "run one experiment and write its report"),
+    "resume": ("resume:resume", "go on with an interrupted run"),
+    "reproduce": ("reproduce:reproduce", "train what a paper's claims need, and judge them"),
+    "sweep": ("sweep:sweep", "run a grid of settings and seeds"),
+    "claims": ("claims:claims", "judge claims from stored runs"),
+    "runs": ("runs:runs", "list stored runs"),
+    "show": ("show:show", "show one stored run"),
+    "report": ("report:report", "write the page of one run or several"),
+    "data": ("data:data", "data files: found, missing, how to get them"),
+    "doctor": ("doctor:doctor", "check this installation"),
 }
+"""Command -> (module below grokscope.cli and its function, what it does)."""
 
 HELP = """The instrument for delayed generalization: trains, measures, judges claims, shows.
 
 Begin with: grokscope run nanda2023/modular-addition
 
-Exit codes: 0 done (verdicts and divergence are results), 1 the work failed, 2 wrong usage, 130 and 143
-stopped by a signal after a checkpoint. An error is one sentence; --debug shows where it came from.
+Exit codes: 0 done (verdicts and divergence are results), 1 the work failed, 2 wrong usage, 130 and 143 stopped by \
+a signal after a checkpoint. An error is one sentence; --debug shows where it came from.
 """
 
 
 def build() -> App:
     """Return the application; its commands are loaded when they are called or listed."""
+    app = App(name="grokscope", help=HELP, version=_version, help_format="plaintext", result_action="return_value")
+    for position, (name, (target, about)) in enumerate(COMMANDS.items()):
+        # the one-line help is given here so that listing the commands loads none of them
+        app.command(f"grokscope.cli.{target}", name=name, help=about, sort_key=position)
+    return app
+
+
+def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        number = version("grokscope")
+        return version("grokscope")
     except PackageNotFoundError:
-        number = "unknown"
-    app = App(name="grokscope", help=HELP, version=number, help_format="plaintext", result_action="return_value")
-    for name, target in COMMANDS.items():
-        app.command(target, name=name)
-    return app
+        return "unknown"
 
 
 def call(arguments: Sequence[str]) -> int:

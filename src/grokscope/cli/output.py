@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from grokscope.report.text import number
 from grokscope.store.jsonl import plain
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="one JSON document on stdout")]
@@ -38,21 +39,6 @@ def write_json(document: Mapping[str, Any]) -> None:
 def write(text: str = "") -> None:
     """Write one line to stdout."""
     sys.stdout.write(text + "\n")
-
-
-def number(value: Any) -> str:
-    """Return a value as a person reads it: four significant digits, whole steps whole, a dash for nothing."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        if value == int(value) and abs(value) < 1e15 if value == value and abs(value) != float("inf") else False:
-            return f"{int(value):,}".replace(",", " ")
-        if 1000 <= abs(value) < 1e9:
-            return f"{value:,.0f}".replace(",", " ")
-        return f"{value:.4g}"
-    return str(value)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str = "nothing to show") -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.cli.output import Json, Strict, number, table, write, write_json, write_verdicts
+from grokscope.report.sections import happened
 
 if TYPE_CHECKING:
     from grokscope.running import Run
@@ -35,19 +36,6 @@ def write_summary(run: Run, *, report: Path | None, json: bool, strict: bool) ->
     return 1 if strict and failed else 0
 
 
-def sentence(phases: dict[str, Any]) -> str:
-    """Return what happened in one sentence."""
-    fit, generalise = phases.get("fit_step"), phases.get("generalise_step")
-    if fit is None:
-        return "it has not fitted its training data"
-    text = f"it fitted its training data at step {number(float(round(fit)))}"
-    if generalise is None:
-        return f"{text} and has not generalised"
-    ratio = phases.get("delay_ratio")
-    late = f", {ratio:.1f} times as late" if ratio else ""
-    return f"{text} and generalised at step {number(float(round(generalise)))}{late}"
-
-
 def _write_text(summary: dict[str, Any]) -> None:
     write(f"{summary['experiment']} {summary['scale']} seed {summary['seed']}: {summary['status']}")
     write(f"  run      {summary['run_dir']}")
@@ -55,11 +43,11 @@ def _write_text(summary: dict[str, Any]) -> None:
         write(f"  report   {summary['report']}")
     share = summary["observe_share"]
     measured = f", {share:.1%} of it measuring" if share is not None else ""
-    write(f"  steps    {number(float(summary['steps']))} in {summary['wall_seconds']:.0f} s{measured}")
+    write(f"  steps    {number(summary['steps'])} in {summary['wall_seconds']:.0f} s{measured}")
     if summary["phases"]:
-        write(f"  result   {sentence(summary['phases'])}")
+        write(f"  result   {happened(summary['phases'])}")
         bands = [
-            f"{band['name']} {number(float(round(band['start'])))}-{number(float(round(band['end'])))}"
+            f"{band['name']} {number(round(band['start']))}-{number(round(band['end']))}"
             for band in summary["phases"]["bands"]
         ]
         write(f"  phases   {', '.join(bands)}")

@@ -1,0 +1,1 @@
+"""What several papers share: pieces of figures and claims. Papers never import one another."""

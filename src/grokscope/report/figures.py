@@ -27,7 +27,7 @@ MARKED = 40
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A line: values (points,) at steps (points,), NaN a gap; ``low`` and ``high`` make it one with a ribbon."""
+    """A line: values (points,) at steps (points,), NaN a gap; ``low`` and ``high`` add a ribbon."""
 
     name: str
     steps: np.ndarray
@@ -127,15 +127,17 @@ def lines(
     if shortened:
         drawn, total = (sum(pair[which] for pair in shortened.values()) for which in (0, 1))
         notes.append(f"{drawn:,} of {total:,} points drawn, the minimum and maximum of each pixel column")
+    on_left, on_right = ([curve for curve in curves if curve.axis == side] for side in ("left", "right"))
     more: dict[str, Any] = {
         "xaxis": steps.layout(x_title, notes),
-        "yaxis": _value_axis(y_title, log_y, y_range),
+        "yaxis": _value_axis(y_title, on_left, log_y, y_range),
         "shapes": [_shape(one, steps) for one in shown],
         "meta": {"decimated": shortened},
+        "showlegend": True,
     }
-    if any(curve.axis == "right" for curve in curves):
-        more["yaxis2"] = _value_axis(right_title or "", right_log) | {
-            "overlaying": "y", "side": "right", "showgrid": False,
+    if on_right:
+        more["yaxis2"] = _value_axis(right_title or "", on_right, right_log) | {
+            "overlaying": "y", "side": "right", "showgrid": False, "tickmode": "auto",
         }  # fmt: skip
     return {"data": data, "layout": theme.layout(title, **more)}
 
@@ -166,6 +168,7 @@ def _traces(
     at = np.asarray(curve.steps)[order]
     kept = kept_points(steps.scaled(at), middle, *sides)
     at, x = at[kept], theme.as_list(steps.place(at[kept]))
+    stepped = "," if np.issubdtype(at.dtype, np.integer) else ",.5~g"
     colour, dash = curve.colour or style[0], curve.dash or style[1]
     on_right = {"yaxis": "y2"} if curve.axis == "right" else {}
     name, y = theme.plain(curve.name), theme.as_list(middle[kept])
@@ -173,13 +176,13 @@ def _traces(
         "type": "scatter", "name": name, "legendgroup": name, "x": x, "y": y, "customdata": at.tolist(),
         "mode": "lines+markers" if len(x) <= MARKED or _alone(middle[kept]) else "lines",
         "line": {"color": colour, "dash": dash, "width": 2.2}, "marker": {"size": 5},
-        "hovertemplate": "%{y:.5~g}", "connectgaps": False, **on_right,
+        "hovertemplate": f"%{{y:.4~g}} at %{{customdata:{stepped}}}", "connectgaps": False, **on_right,
     }  # fmt: skip
     return [*_ribbon(line, colour, x, [side[kept] for side in sides]), line], len(x)
 
 
 def _ribbon(line: dict[str, Any], colour: str, x: list[Any], sides: list[np.ndarray]) -> list[dict[str, Any]]:
-    """Return a filled outline for each stretch without gaps: Plotly fills across gaps if they are left to it."""
+    """Return a filled outline for each stretch without gaps: Plotly would fill across a gap."""
     if not sides:
         return []
     low, high = sides
@@ -202,7 +205,7 @@ def _ribbon(line: dict[str, Any], colour: str, x: list[Any], sides: list[np.ndar
                 "name": line["name"],
                 "legendgroup": line["legendgroup"],
                 **({"yaxis": line["yaxis"]} if "yaxis" in line else {}),
-            }  # fmt: skip
+            }
         )
     return outlines
 
@@ -213,8 +216,18 @@ def _alone(values: np.ndarray) -> bool:
     return bool((finite[1:-1] & ~finite[:-2] & ~finite[2:]).any())
 
 
-def _value_axis(title: str, log: bool, ends: tuple[float, float] | None = None) -> dict[str, Any]:
-    axis = theme.axis(theme.plain(title), **({"type": "log"} if log else {}))
+def _value_axis(
+    title: str, drawn: Sequence[Curve], log: bool, ends: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    """Return a value axis; on a log one only the powers of ten are named where there are several of them."""
+    axis = theme.axis(theme.plain(title))
+    if log:
+        positive = [
+            one[np.isfinite(one) & (one > 0)] for curve in drawn for one in [np.asarray(curve.values, float)]
+        ]
+        values = np.concatenate([np.zeros(0), *positive])
+        several = values.size > 0 and values.max() >= 30 * values.min()
+        axis |= {"type": "log", "minorloglabels": "none" if several else "complete"}
     if ends is not None:
         axis["range"] = [math.log10(end) for end in ends] if log else list(ends)
     return axis
@@ -236,17 +249,20 @@ def _ends(one: Band, steps: StepAxis) -> tuple[float, float]:
 def _shape(one: Band, steps: StepAxis) -> dict[str, Any]:
     start, end = _ends(one, steps)
     return {
-        "type": "rect", "xref": "x", "yref": "paper", "x0": start, "x1": end, "y0": 0, "y1": 1, "layer": "below",
-        "line": {"width": 0}, "fillcolor": theme.phase_colour(one.name), "opacity": theme.PHASE_OPACITY,
-        "name": theme.plain(one.name),
+        "type": "rect", "xref": "x", "yref": "paper", "x0": start, "x1": end, "y0": 0, "y1": 1,
+        "layer": "below",
+        "line": {"width": 0}, "fillcolor": theme.phase_colour(one.name),
+        "opacity": theme.phase_opacity(one.name), "name": theme.plain(one.name),
     }  # fmt: skip
 
 
 def _phase_entry(name: str) -> dict[str, Any]:
     """Return an invisible trace for the row above the plot: text inside a thin band would not fit."""
-    colour = theme.translucent(theme.phase_colour(name), 2.2 * theme.PHASE_OPACITY)
+    colour = theme.translucent(theme.phase_colour(name), 2.2 * theme.phase_opacity(name))
     return {
         "type": "scatter", "x": [None], "y": [None], "mode": "markers", "name": theme.plain(name),
-        "marker": {"symbol": "square", "size": 13, "color": colour, "line": {"width": 1, "color": theme.FRAME}},
+        "marker": {
+            "symbol": "square", "size": 13, "color": colour, "line": {"width": 1, "color": theme.FRAME},
+        },
         "legend": "legend2", "hoverinfo": "skip",
     }  # fmt: skip

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from grokscope.errors import UsageError
-from grokscope.report import sections
+from grokscope.report import run_sections, sections
 from grokscope.report.text import escape, number, script_json
 
 POLICY = (
@@ -55,30 +55,34 @@ def page(
     parts = [
         ("figures", "Figures", "".join(_figure(*one) for one in figures)),
         ("claims", "Claims", sections.claims_table(claims, identifiers)),
-        ("runs", "Runs", sections.runs_table(runs)),
-        ("events", "Events worth knowing", sections.events_table(runs)),
-        ("settings", "Settings", sections.settings(runs)),
-        ("again", "Run it again", sections.commands(runs)),
-        ("cite", "Cite", sections.citations(citations)),
+        ("runs", "Runs", run_sections.runs_table(runs)),
+        ("events", "Events worth knowing", run_sections.events_table(runs)),
+        ("settings", "Settings", run_sections.settings(runs)),
+        ("again", "Run it again", run_sections.commands(runs)),
+        ("cite", "Cite", run_sections.citations(citations)),
     ]
     present = [(name, heading, body) for name, heading, body in parts if body]
     links = "".join(f'<li><a href="#{name}">{heading}</a></li>' for name, heading, _ in present)
     body = "".join(
-        f'<section id="{name}" aria-labelledby="{name}-heading"><h2 id="{name}-heading">{heading}</h2>{content}</section>'
+        f'<section id="{name}" aria-labelledby="{name}-heading"><h2 id="{name}-heading">{heading}</h2>'
+        f"{content}</section>"
         for name, heading, content in present
     )
     tiles = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(number(v))}</dd></div>" for label, v in facts)
+    tiles = f'<dl class="facts">{tiles}</dl>' if tiles else ""
+    navigation = f'<nav aria-label="Sections"><ul>{links}</ul></nav>' if links else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)} · grokscope</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)} · grokscope</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n"
+        "<body>\n"
         '<a class="skip" href="#main">Skip to the content</a>\n'
-        f'<header><h1>{escape(title)}</h1><p class="subtitle">{escape(subtitle)}</p></header>\n<main id="main">\n'
+        f'<header><h1>{escape(title)}</h1><p class="subtitle">{escape(subtitle)}</p></header>\n'
+        '<main id="main">\n'
         f"{sections.summary(transition, phases, runs)}\n"
-        f"{f'<dl class="facts">{tiles}</dl>' if tiles else ''}\n"
-        f"{f'<nav aria-label="Sections"><ul>{links}</ul></nav>' if links else ''}\n{body}\n</main>\n"
+        f"{tiles}\n{navigation}\n{body}\n</main>\n"
         "<footer>Made by grokscope from the stored numbers of the run. This page needs no network.</footer>\n"
         f"{_scripts(javascript) if figures else ''}</body>\n</html>\n"
     )
@@ -106,16 +110,16 @@ def _figure(name: str, title: str, caption: str, figure: Mapping[str, Any]) -> s
     described = f'<figcaption id="{label}-caption">{escape(caption)}</figcaption>' if caption else ""
     head = f'<figure class="card" id="{label}"><h3 id="{label}-title">{escape(title)}</h3>'
     if not figure.get("data"):
-        return f'{head}<p class="empty">There is nothing to draw: no data were stored for this figure.</p>{described}</figure>'
+        return f'{head}<p class="empty">No data were stored for this figure.</p>{described}</figure>'
     layout = {key: value for key, value in figure.get("layout", {}).items() if key != "title"}
     # the heading above the plot replaces the title, and with it the room kept for it
-    layout["margin"] = {**layout.get("margin", {}), "t": 46}
+    layout["margin"] = {**layout.get("margin", {}), "t": 46 if layout.get("shapes") else 34}
     document = script_json({"data": figure["data"], "layout": layout})
     by = f' aria-describedby="{label}-caption"' if caption else ""
     return (
-        f'{head}<div class="plot" style="min-height:{int(height)}px" role="img" aria-labelledby="{label}-title"{by}>'
-        f'<script type="application/json">{document}</script></div>'
-        f"<noscript><p>The figure is drawn by JavaScript that is in this file; allow it to see it.</p></noscript>"
+        f'{head}<div class="plot" style="min-height:{int(height)}px" role="img" '
+        f'aria-labelledby="{label}-title"{by}><script type="application/json">{document}</script></div>'
+        "<noscript><p>This figure is drawn by JavaScript: allow it on this page.</p></noscript>"
         f"{described}</figure>"
     )
 

@@ -1,4 +1,4 @@
-"""The parts of a report's page, each a function from stored values to HTML; an empty part is the empty string."""
+"""The parts of a report's page that say what came out: the sentence, the phases, the claims."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from grokscope.report import theme
-from grokscope.report.runs import remarkable
-from grokscope.report.text import duration, escape, number, setting
+from grokscope.report.text import escape, number, row, step_text, table
 
 Record = Mapping[str, Any]
-EVENTS_SHOWN = 40
 
 ICONS: dict[str, str] = {
     "reproduced": "M3 8.5 6.5 12 13 4.5",
@@ -57,29 +55,30 @@ def happened(transition: Record | None, last: object = None) -> str:
     """Return the transition as one sentence, not yet escaped; empty if none was looked for.
 
     Example:
-        >>> happened({"fit_step": 200, "generalise_step": 2500, "delay_steps": 2300, "delay_ratio": 12.5})
-        'Fitted its training data at step 200 and generalised at step 2,500: 2,300 steps later, 12.5 times as many.'
+        >>> happened({"fit_step": 200, "generalise_step": None})
+        'Fitted its training data at step 200 and had not generalised.'
     """
     if not transition:
         return ""
     fit, generalise = transition.get("fit_step"), transition.get("generalise_step")
     delay, ratio = transition.get("delay_steps"), transition.get("delay_ratio")
-    by = "" if last is None else f" by step {_step(last)}, where the run ended"
+    by = "" if last is None else f" by step {step_text(last)}, where the run ended"
     if fit is None and generalise is None:
         return f"Neither fitted its training data nor generalised{by}."
     if fit is None:
-        return f"Generalised at step {_step(generalise)}; it never fitted its training data to the level asked for."
+        return f"Generalised at step {step_text(generalise)}; it never reached the level for having fitted."
     if generalise is None:
-        return f"Fitted its training data at step {_step(fit)} and had not generalised{by}."
+        return f"Fitted its training data at step {step_text(fit)} and had not generalised{by}."
     if delay is not None and delay < 0:
         return (
-            f"Generalised at step {_step(generalise)}, {_step(-delay)} steps before it fitted its training data "
-            f"(step {_step(fit)})."
+            f"Generalised at step {step_text(generalise)}, {step_text(-delay)} steps before it fitted its "
+            f"training data (step {step_text(fit)})."
         )
-    tail = "" if ratio is None else f", {number(ratio, 3)} times as many"
-    later = f": {_step(delay)} steps later{tail}" if delay else ""
+    tail = "" if ratio is None else f", a ratio of {number(ratio, 3)}"
+    later = f": a delay of {step_text(delay)} steps{tail}" if delay else ""
     return (
-        f"Fitted its training data at step {_step(fit)} and generalised at step {_step(generalise)}{later}."
+        f"Fitted its training data at step {step_text(fit)} and generalised at step "
+        f"{step_text(generalise)}{later}."
     )
 
 
@@ -91,7 +90,7 @@ def claims_table(claims: Sequence[Record], figures: Collection[str] = ()) -> str
     total = ", ".join(f"{count} {escape(status)}" for status, count in counts.most_common())
     rows = "".join(_claim_row(one, figures) for one in claims)
     heads = ("Verdict", "Claim", "Value", "Criterion")
-    return f"<p>{total}.</p>{_table('Claims of the paper and their verdicts', heads, rows)}"
+    return f"<p>{total}.</p>{table('Claims of the paper and their verdicts', heads, rows)}"
 
 
 def _claim_row(claim: Record, figures: Collection[str]) -> str:
@@ -119,148 +118,25 @@ def _claim_row(claim: Record, figures: Collection[str]) -> str:
     source = {"sheet": "fixed by the paper's sheet", "ours": "fixed by us, on other seeds"}.get(
         str(claim.get("criterion_source")), claim.get("criterion_source")
     )
+    criterion = escape(number(claim.get("criterion"))) + (
+        f'<p class="note">{escape(source)}</p>' if source else ""
+    )
     cells = (
         ("Verdict", chip(claim.get("status"))),
         (
             "Claim",
-            f'{escape(claim.get("statement", ""))}<p class="note"><code>{escape(name)}</code>{where}</p>{notes}',
+            f'{escape(claim.get("statement", ""))}<p class="note"><code>{escape(name)}</code>{where}</p>'
+            f"{notes}",
         ),
         ("Value", value),
-        ("Criterion", escape(number(claim.get("criterion"))) + (f'<p class="note">{escape(source)}</p>' if source else "")),
+        ("Criterion", criterion),
     )  # fmt: skip
-    return f"<tr>{''.join(f'<td data-label="{label}">{content}</td>' for label, content in cells)}</tr>"
-
-
-def runs_table(runs: Sequence[Record]) -> str:
-    """Return the runs side by side; nothing for a single one, which the facts describe."""
-    if len(runs) < 2:
-        return ""
-    rows = ""
-    for run in runs:
-        crossed = run.get("phases") or {}
-        cells = (
-            ("Run", f"<code>{escape(_name(run))}</code>"),
-            ("Seed", escape(run.get("seed", "–"))),
-            ("Status", chip(run.get("status"))),
-            ("Last step", escape(number(run.get("steps")))),
-            ("Fitted at", escape(_step(crossed.get("fit_step")))),
-            ("Generalised at", escape(_step(crossed.get("generalise_step")))),
-            ("Time", escape(duration(run.get("wall_seconds")))),
-        )
-        rows += f"<tr>{''.join(f'<td data-label="{label}">{content}</td>' for label, content in cells)}</tr>"
-    heads = ("Run", "Seed", "Status", "Last step", "Fitted at", "Generalised at", "Time")
-    return _table("Runs on this page; steps are optimizer steps", heads, rows)
-
-
-def events_table(runs: Sequence[Record]) -> str:
-    """Return what went wrong or was done to the runs, the first 40 of each."""
-    rows, left = "", 0
-    for run in runs:
-        told = remarkable(run.get("events") or ())
-        left += max(0, len(told) - EVENTS_SHOWN)
-        for kind, step, sentence in told[:EVENTS_SHOWN]:
-            cells = [("Step", escape(step or "–")), ("Event", escape(kind)), ("What", escape(sentence))]
-            if len(runs) > 1:
-                cells.insert(0, ("Run", f"<code>{escape(_name(run))}</code>"))
-            rows += f"<tr>{''.join(f'<td data-label="{label}">{text}</td>' for label, text in cells)}</tr>"
-    if not rows:
-        return "<p>None: no measure failed, nothing diverged and no run was interrupted.</p>" if runs else ""
-    heads = ("Run", "Step", "Event", "What") if len(runs) > 1 else ("Step", "Event", "What")
-    more = f"<p>{left:,} more are in <code>events.jsonl</code>.</p>" if left else ""
-    return _table("Events of the runs", heads, rows) + more
-
-
-def settings(runs: Sequence[Record]) -> str:
-    """Return the resolved spec of each run as a tree, and before them what differs between runs."""
-    flat = [dict(_leaves(run.get("spec") or {})) for run in runs]
-    trees = "".join(
-        f"<details{' open' if len(runs) == 1 else ''}><summary>{escape(_name(run))}</summary>{_tree(run['spec'])}</details>"
-        for run in runs
-        if run.get("spec")
-    )
-    if len(runs) < 2 or not trees:
-        return trees
-    keys = sorted({key for one in flat for key in one})
-    differing = [key for key in keys if len({one.get(key) for one in flat}) > 1]
-    rows = "".join(
-        f"<tr><td><code>{escape(key)}</code></td>"
-        + "".join(f"<td>{escape(one.get(key, '–'))}</td>" for one in flat)
-        + "</tr>"
-        for key in differing
-    )
-    heads = ("Setting", *(_name(run) for run in runs))
-    table = _table("Settings that differ between the runs", heads, rows, wide=True) if rows else ""
-    return (table or "<p>All runs have the same settings.</p>") + trees
-
-
-def commands(runs: Sequence[Record]) -> str:
-    """Return the exact command of each run."""
-    given = [str(run["command"]) for run in runs if run.get("command")]
-    if not given:
-        return ""
-    return f'<pre tabindex="0"><code>{escape(chr(10).join(given))}</code></pre>'
-
-
-def citations(entries: Sequence[str]) -> str:
-    """Return the BibTeX entries, each once."""
-    return "".join(
-        f'<pre tabindex="0"><code>{escape(entry.strip())}</code></pre>' for entry in dict.fromkeys(entries)
-    )
-
-
-def _tree(tree: Record) -> str:
-    """Return a tree of settings: plain values first, then the sections, each to fold."""
-    own = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
-    rows = "".join(
-        f"<tr><th scope=\"row\"><code>{escape(key)}</code></th><td><code>{escape(setting(value))}</code></td></tr>"
-        for key, value in own.items()
-    )  # fmt: skip
-    parts = "".join(
-        f"<details><summary><code>{escape(key)}</code>{_named(value)}</summary>{_tree(value)}</details>"
-        for key, value in tree.items()
-        if isinstance(value, Mapping) and value
-    )
-    return f'<div class="tree">{f"<table>{rows}</table>" if rows else ""}{parts}</div>'
-
-
-def _named(section: Record) -> str:
-    return (
-        f' <span class="note">{escape(section["name"])}</span>'
-        if isinstance(section.get("name"), str)
-        else ""
-    )
-
-
-def _leaves(tree: Record, path: str = "") -> list[tuple[str, str]]:
-    found = []
-    for key, value in tree.items():
-        inside = isinstance(value, Mapping) and value
-        found += _leaves(value, f"{path}{key}.") if inside else [(f"{path}{key}", setting(value))]
-    return found
-
-
-def _table(caption: str, heads: Sequence[str], rows: str, *, wide: bool = False) -> str:
-    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in heads)
-    kind = "" if wide else ' class="stacking"'
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table{kind}>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _name(run: Record) -> str:
-    directory = str(run.get("run_dir") or "").rstrip("/")
-    label = "/".join(directory.split("/")[-3:]) if directory else str(run.get("experiment") or "run")
-    return label
-
-
-def _step(value: object) -> str:
-    return number(round(float(value))) if isinstance(value, int | float) else "–"
+    return row(cells)
 
 
 def _extent(phase: Record) -> str:
     start, end = phase.get("start"), phase.get("end")
-    return f"from step {_step(start or 0)}" + (" on" if end is None else f" to {_step(end)}")
+    return f"from step {step_text(start or 0)}" + (" on" if end is None else f" to {step_text(end)}")
 
 
 def _finite(value: object) -> object:

@@ -66,7 +66,8 @@ def spectrum(
             "type": "heatmap", "x": edges, "y": rows.tolist(), "z": [theme.as_list(row) for row in values],
             "customdata": [at.tolist()] * len(rows), "colorscale": "Viridis", "zsmooth": False,
             "colorbar": {
-                "title": {"text": theme.plain(colour_title), "side": "right"}, "thickness": 16, "outlinewidth": 0,
+                "title": {"text": theme.plain(colour_title), "side": "right", "font": {"size": 15}},
+                "thickness": 16, "outlinewidth": 0,
                 "exponentformat": "power", "x": 1.03, "xanchor": "left",
             },
             "hovertemplate": "step %{customdata:,}<br>frequency %{y}<br>%{z:.4~g}<extra></extra>",
@@ -84,7 +85,7 @@ def spectrum(
                 "showlegend": True,
                 "marker": {"symbol": "triangle-left", "size": 12, "color": theme.COLOURS["vermillion"]},
                 "hovertemplate": "key frequency %{y}<extra></extra>",
-            }  # fmt: skip
+            }
         )
     x_axis = axis.layout(x_title, notes)
     if len(at):

@@ -41,8 +41,8 @@ class StepAxis:
         all_steps = np.concatenate([np.zeros(0), *(np.asarray(one, float).ravel() for one in steps)])
         if all_steps.size and not (np.isfinite(all_steps).all() and all_steps.min() >= 0):
             raise UsageError(
-                f"steps must be finite and not negative, received {all_steps.min():g} to {all_steps.max():g}: "
-                "give the optimizer step of every point."
+                f"steps must be finite and not negative, received {all_steps.min():g} to "
+                f"{all_steps.max():g}: give the optimizer step of every point."
             )
         positive = all_steps[all_steps > 0]
         first, last = (float(positive.min()), float(positive.max())) if positive.size else (1.0, 1.0)
@@ -78,7 +78,8 @@ class StepAxis:
         if small:
             text += f'<br><span style="font-size:13px;color:#666666">{theme.plain(small)}</span>'
         low, high = self.bounds()
-        hover = {"text": f"{theme.plain(title)} %{{customdata:,}}"}
+        # every curve says its own step: the title of a hover box knows positions only, and 0 is drawn elsewhere
+        hover = {"text": f"value at {theme.plain(title)}"}
         if not self.log:
             return theme.axis(
                 text, range=[low, high], tickformat=",", unifiedhovertitle=hover, exponentformat="none"

@@ -34,7 +34,6 @@ PHASE_COLOURS: dict[str, str] = {
 }
 """One colour a phase, the same in every figure."""
 
-PHASE_OPACITY = 0.16
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 INK, GRID, FRAME = "#222222", "#e6e6e6", "#999999"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -51,6 +50,11 @@ def phase_colour(name: str) -> str:
     return PHASE_COLOURS.get(name.lower(), palette[zlib.crc32(name.encode()) % len(palette)])
 
 
+def phase_opacity(name: str) -> float:
+    """Return how strongly a phase is tinted: the ends that nobody wants, more than the rest."""
+    return 0.22 if name.lower() in ("anti-grokking", "misgrokking") else 0.16
+
+
 def curve_style(number: int) -> tuple[str, str]:
     """Return (colour, dash) of the ``number``-th curve that names none."""
     palette = list(COLOURS.values())
@@ -58,7 +62,7 @@ def curve_style(number: int) -> tuple[str, str]:
 
 
 def plain(text: object) -> str:
-    """Return text as Plotly must be given it to show it letter by letter (it reads ``<b>``, ``<a>``, ``&…;``).
+    """Return text as Plotly must be given it to show it letter by letter (it reads ``<b>`` and ``&…;``).
 
     Example:
         >>> plain("<b>loss")
@@ -99,7 +103,7 @@ def as_list(values: np.ndarray, shown: np.ndarray | None = None) -> list[float |
 def axis(title: str, **more: Any) -> dict[str, Any]:
     """Return an axis of the theme; ``title`` is taken as Plotly text."""
     return {
-        "title": {"text": title, "standoff": 12},
+        "title": {"text": title, "standoff": 12, "font": {"size": 15}},
         "automargin": True,
         "showline": True,
         "linecolor": FRAME,
@@ -136,6 +140,6 @@ def layout(title: str, *, height: int = 440, **more: Any) -> dict[str, Any]:
             "orientation": "h", "y": 1.015, "yanchor": "bottom", "x": 0, "xanchor": "left",
             "font": {"size": 13}, "itemclick": False, "itemdoubleclick": False,
         },
-        "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)"},
+        "modebar": {"orientation": "h", "bgcolor": "rgba(0,0,0,0)"},
         **more,
     }  # fmt: skip

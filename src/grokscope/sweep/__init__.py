@@ -1,0 +1,1 @@
+"""Grids of runs: the store is the queue, a process is the unit of work."""

@@ -22,10 +22,48 @@ PAPER = Paper(
     experiments=EXPERIMENTS,
     claims=CLAIMS,
     figures=(
-        Figure("accuracy", "Accuracy", EVERY, "grokscope.papers.nanda2023.figures:accuracy"),
-        Figure("loss", "Loss", EVERY, "grokscope.papers.nanda2023.figures:loss"),
-        Figure("progress", "Restricted and excluded loss", EVERY, "grokscope.papers.nanda2023.figures:progress"),
-        Figure("spectrum", "Fourier spectrum", EVERY, "grokscope.papers.nanda2023.figures:spectrum"),
-        Figure("weights", "Weights", EVERY, "grokscope.papers.nanda2023.figures:weights"),
+        Figure(
+            "accuracy",
+            "Accuracy",
+            EVERY,
+            "grokscope.papers.nanda2023.figures:accuracy",
+            ("train/accuracy", "test/accuracy", "leak_free/accuracy", "fourier/restricted_accuracy"),
+            "Accuracy on trained and held-out pairs. About as many held-out pairs as the train fraction have their "
+            "mirror image (b, a) among the trained ones; a network that has only learned that addition commutes "
+            "answers those, so the dashed curve leaves them out.",
+        ),
+        Figure(
+            "loss",
+            "Loss",
+            EVERY,
+            "grokscope.papers.nanda2023.figures:loss",
+            ("train/loss", "test/loss"),
+            "Cross-entropy over all outputs, log-softmax in float64.",
+        ),
+        Figure(
+            "progress",
+            "Restricted and excluded loss",
+            EVERY,
+            "grokscope.papers.nanda2023.figures:progress",
+            ("fourier/restricted_loss", "fourier/excluded_loss", "test/loss", "train/loss"),
+            "Hidden progress: keeping only the key frequencies of the final network (restricted), or removing only "
+            "them (excluded). Both move while the test loss still rises.",
+        ),
+        Figure(
+            "spectrum",
+            "Fourier spectrum over training",
+            EVERY,
+            "grokscope.papers.nanda2023.figures:fourier_spectrum",
+            caption="Norm of each frequency of the neuron-to-logit map, over neurons; the key frequencies are those "
+            "above a quarter of the largest at the end.",
+        ),
+        Figure(
+            "weights",
+            "Weights",
+            EVERY,
+            "grokscope.papers.nanda2023.figures:weights",
+            ("weights/sum_of_squares", "gini/embedding", "gini/neuron_to_logit"),
+            "The sum of squares falls sharply, and the Fourier spectra become sparse, in cleanup.",
+        ),
     ),
 )

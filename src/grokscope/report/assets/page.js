@@ -8,15 +8,16 @@
     Plotly.newPlot(plot, figure.data, figure.layout, config);
   }
   // paper is narrower than most windows, and a plot on it cannot be unfolded
-  const PAPER_WIDTH = 640;
+  const PAPER = { width: 640, height: 370 };
+  const heights = plots.map((plot) => plot.layout.height);
   let folded = [];
   window.addEventListener("beforeprint", () => {
     folded = Array.from(document.querySelectorAll("details:not([open])"));
     for (const part of folded) part.open = true;
-    for (const plot of plots) Plotly.relayout(plot, { width: PAPER_WIDTH });
+    for (const plot of plots) Plotly.relayout(plot, PAPER);
   });
   window.addEventListener("afterprint", () => {
     for (const part of folded) part.open = false;
-    for (const plot of plots) Plotly.relayout(plot, { width: null, autosize: true });
+    plots.forEach((plot, index) => Plotly.relayout(plot, { width: null, height: heights[index], autosize: true }));
   });
 })();

@@ -1,0 +1,79 @@
+"""``grokscope sweep``: a grid of runs, resumable."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from grokscope.cli.output import Json, Out, number, table, write, write_json
+from grokscope.errors import UsageError
+
+
+def sweep(
+    name: str,
+    *,
+    grid: Annotated[list[str], Parameter(negative="", help="KEY=V1,V2,... once for each key that varies")],
+    scale: str = "cpu",
+    seeds: int = 1,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="", help="KEY=VALUE for every cell")] = None,
+    engine: Literal["pool"] = "pool",
+    jobs: Annotated[int, Parameter(help="processes at the same time")] = 1,
+    out: Out = None,
+    json: Json = False,
+) -> int:
+    """Run every combination of the grid's values for every seed, and show when each generalised.
+
+    The same command again goes on where it stopped: finished cells are not run anew, interrupted ones resumed.
+
+    Args:
+        name: PAPER/EXPERIMENT, or a spec file.
+        scale: smoke, cpu or paper.
+        seeds: how many seeds, from 0.
+        engine: pool: a process a run.
+    """
+    from pathlib import Path
+
+    from grokscope.spec import parse_assignment
+    from grokscope.store import default_root
+    from grokscope.sweep.plan import parse_grid, plan
+    from grokscope.sweep.pool import run_pool
+    from grokscope.sweep.table import phase_table
+
+    if jobs < 1 or seeds < 1:
+        raise UsageError(f"jobs = {jobs}, seeds = {seeds}: both must be at least 1.")
+    root = Path(out) if out else default_root()
+    planned = plan(
+        name,
+        parse_grid(grid),
+        scale=scale,
+        seeds=range(seeds),
+        changes=dict(parse_assignment(text) for text in set_ or ()),
+    )
+    done = run_pool(planned, root, jobs=jobs, tell=lambda text: sys.stderr.write(text + "\n"))
+    rows = phase_table(done)
+    if json:
+        document = {"schema": 1, "kind": "sweep", "experiment": name, "scale": scale, "rows": rows}
+        write_json({**document, "directory": str(planned.directory(root))})
+    else:
+        keys = list(planned.grid)
+        shown = [
+            (
+                *(row["values"][key] for key in keys),
+                row["fit_step"],
+                row["generalise_step"],
+                "–" if row["interval"] is None else f"{number(row['interval'][0])} to {number(row['interval'][1])}",
+                row["delay_ratio"],
+                f"{row['never']}/{len(row['seeds'])}",
+                row["failed"],
+            )
+            for row in rows
+        ]
+        table((*keys, "fitted", "generalised", "range", "delay ratio", "never", "failed"), shown)
+        write()
+        write(f"cells: {planned.directory(root)}")
+    for one in done:
+        if one.problem is not None:
+            sys.stderr.write(f"{one.cell.values} seed {one.cell.seed}: {one.problem}\n")
+    return 1 if any(one.problem is not None for one in done) else 0

@@ -1,0 +1,45 @@
+"""Curves of one run, or of several seeds as their median in a ribbon from the lowest to the highest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from grokscope.analysis.seeds import envelope
+from grokscope.report.figures import Band, Curve, band
+from grokscope.report.runs import Run, curve
+
+
+def curve_of(
+    runs: Sequence[Run], key: str, name: str, *, module: str | None = None, **style: Any
+) -> list[Curve]:
+    """Return the curve of ``key`` over ``runs``, or nothing if none of them has it.
+
+    Args:
+        runs: one run, or the seeds of one experiment.
+        key: ``measure/key``.
+        name: what the legend says; with several seeds their number is added.
+        module: the module path, where the key has one.
+        style: ``colour``, ``dash``, ``axis`` of the curve.
+    """
+    having = [run for run in runs if run.has(key, module)]
+    if not having:
+        return []
+    if len(having) == 1:
+        return [curve(having[0], key, module, name=name, **style)]
+    steps, low, middle, high = envelope([run.series(key, module) for run in having])
+    return [band(f"{name} ({len(having)} seeds: median, range)", steps, low, middle, high, **style)]
+
+
+def phase_bands(phases: Sequence[dict[str, Any]]) -> list[Band]:
+    """Return stored phases as the bands of a figure."""
+    return [Band(phase["name"], phase["start"], phase["end"]) for phase in phases]
+
+
+def chance_line(runs: Sequence[Run], value: float, name: str) -> Curve:
+    """Return a dotted level over the steps of the first run."""
+    steps, _ = runs[0].series("train/loss")
+    ends = np.array([steps[0], steps[-1]])
+    return Curve(name, ends, np.full(2, value), colour="#888888", dash="dot")
