@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/grokscope run nanda2023/modular-addition --scale demo
+	$(BIN)/grokscope run nanda2023/modular-addition --scale cpu --seed 0
 
 test: lint types unit
 
@@ -36,7 +36,7 @@ unit: $(INSTALLED)
 	$(BIN)/pytest -n 2
 
 smoke: $(INSTALLED)
-	$(BIN)/grokscope reproduce --scale smoke --seeds 1 --fresh --out $(or $(OUT),.cache/smoke)
+	$(BIN)/grokscope reproduce --scale smoke --seeds 1 --fresh --out .cache/smoke
 
 clean:
 	rm -rf .venv .cache .pytest_cache .ruff_cache

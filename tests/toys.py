@@ -196,7 +196,7 @@ class FlowSettings(LearnerSettings):
     """Gradient flow of the diagonal linear net w = u²; each step is ``interval`` of flow time."""
 
     name: Literal["toy-flow"] = "toy-flow"
-    interval: float = Field(0.25, gt=0)
+    interval: float = Field(0.5, gt=0)
     initial: float = Field(0.05, gt=0, description="w at time 0")
 
     def build(self, *, ensemble: bool = False) -> Flow:

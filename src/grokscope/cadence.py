@@ -17,7 +17,7 @@ class Window(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     start: int = Field(ge=0)
     stop: int = Field(ge=0)
-    every: int = Field(1, ge=1)
+    every: int = Field(default=1, ge=1)
 
     def next_after(self, step: int) -> int | None:
         """Return the first step of the window after ``step``, or None."""
@@ -38,12 +38,12 @@ class Cadence(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    every: int | None = Field(None, ge=1, description="each multiple of this many steps")
-    per_decade: int | None = Field(None, ge=1, description="log-spaced steps, this many in a decade")
-    steps: tuple[int, ...] = Field((), description="these steps")
-    windows: tuple[Window, ...] = Field((), description="dense stretches")
-    first: bool = Field(True, description="step 0")
-    last: bool = Field(True, description="the run's last step")
+    every: int | None = Field(default=None, ge=1, description="each multiple of this many steps")
+    per_decade: int | None = Field(default=None, ge=1, description="log-spaced steps, this many in a decade")
+    steps: tuple[int, ...] = Field(default=(), description="these steps")
+    windows: tuple[Window, ...] = Field(default=(), description="dense stretches")
+    first: bool = Field(default=True, description="step 0")
+    last: bool = Field(default=True, description="the run's last step")
 
     @model_validator(mode="after")
     def _not_empty(self) -> Cadence:

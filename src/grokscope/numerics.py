@@ -41,19 +41,19 @@ def applied(numerics: Numerics) -> Iterator[None]:
         # what cuBLAS needs to be repeatable; read when its first handle is made
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     precision = torch.get_float32_matmul_precision()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     try:
         torch.set_num_threads(numerics.threads)
-        torch.use_deterministic_algorithms(True)
+        # the same switch as use_deterministic_algorithms, which would import the compiler: seconds a process
+        torch.set_deterministic_debug_mode("error")
         torch.set_float32_matmul_precision("highest")
         # no code of ours reads uninitialised memory, and filling it costs a few per cent of a step
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_deterministic_debug_mode(deterministic)
         torch.set_float32_matmul_precision(precision)
         torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]

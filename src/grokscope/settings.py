@@ -61,8 +61,8 @@ class OptimizerSettings(Part):
     """Settings of an optimizer of the gradient learner; ``build`` returns its two pure functions."""
 
     learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    warmup_steps: int = Field(0, ge=0, description="update t (from 0) is scaled by min(t / warmup_steps, 1)")
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, description="update t (from 0) is scaled by min(t / warmup_steps, 1)")
 
     def build(self) -> Any:
         """Return the optimizer (``grokscope.learners.optim.base.Optimizer``)."""
@@ -86,8 +86,8 @@ class InterventionSettings(Part):
     """Settings of an intervention, which acts on updates ``start`` <= step < ``stop``."""
 
     point: ClassVar[Point]
-    start: int = Field(0, ge=0)
-    stop: int | None = Field(None, ge=0)
+    start: int = Field(default=0, ge=0)
+    stop: int | None = Field(default=None, ge=0)
 
     def active(self, step: int) -> bool:
         """Tell whether update ``step`` (from 0) is acted on."""

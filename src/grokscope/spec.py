@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,10 +60,10 @@ class Numerics(Settings):
     """What moves the last bits of a run, and with them its transitions; part of its identity."""
 
     dtype: Literal["float32", "float64"] = "float32"
-    threads: int = Field(1, ge=1)
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    threads: int = Field(default=1, ge=1, le=1024)
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     path: Literal["auto", "plain", "fast"] = "auto"
-    eval_chunk: int | None = Field(None, ge=1, description="inputs a forward pass of a measure takes at once")
+    eval_chunk: int | None = Field(default=None, ge=1, description="inputs a forward pass of a measure takes at once")
 
 
 class Recording(Settings):
@@ -91,7 +91,7 @@ class StopRule(Settings):
 
     key: str
     level: float
-    sustain: int = Field(3, ge=1)
+    sustain: int = Field(default=3, ge=1)
 
 
 class Spec(Settings):
@@ -241,6 +241,10 @@ def resolve(tree: Mapping[str, Any], *, seed: int | None = None) -> Spec:
     for section, parts in PARTS.items():
         if values.get(section) is not None:
             values[section] = _part(section, values[section], parts)
+    if not isinstance(values.get("interventions") or (), list | tuple):
+        raise UsageError(
+            f"interventions = {values['interventions']!r}: give a list of sections, each with a name, or --intervene."
+        )
     values["interventions"] = tuple(
         _part(f"interventions.{index}", entry, registry.INTERVENTIONS)
         for index, entry in enumerate(values.get("interventions") or ())
@@ -259,7 +263,7 @@ def resolve(tree: Mapping[str, Any], *, seed: int | None = None) -> Spec:
 def _part(section: str, value: Any, parts: registry.Registry[Any]) -> Any:
     if isinstance(value, Settings):
         return value
-    if not isinstance(value, dict) or "name" not in value:
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise UsageError(
             f"{section} must say which {parts.kind} it is: set {section}.name to one of {', '.join(parts.names())}."
         )
@@ -270,10 +274,10 @@ def _validated(kind: type[Any], values: dict[str, Any], section: str) -> Any:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise UsageError(_sentence(kind, error, section)) from error
+        raise UsageError(_sentence(kind, values, error, section)) from error
 
 
-def _sentence(kind: type[Settings], error: ValidationError, section: str) -> str:
+def _sentence(kind: type[Settings], values: Mapping[str, Any], error: ValidationError, section: str) -> str:
     """Say the first problem of a validation in one sentence, with the dotted key it is about."""
     problem = error.errors()[0]
     location = [str(word) for word in problem["loc"]]
@@ -281,6 +285,9 @@ def _sentence(kind: type[Settings], error: ValidationError, section: str) -> str
     if problem["type"] == "extra_forbidden":
         owner = _owner(kind, location[:-1])
         names = list(owner.model_fields) if owner else []
+        inside = [f"{part}.{location[-1]}" for part in names if location[-1] in _fields_of(values.get(part))]
+        if inside and not section:
+            return f"unknown key {key}: did you mean {' or '.join(inside)}?"
         close = nearest(location[-1], names)
         offered = [".".join([*key.split(".")[:-1], name]) for name in (close or names)]
         hint = f"did you mean {' or '.join(offered)}?" if close else f"the known ones are {', '.join(offered)}."
@@ -288,9 +295,16 @@ def _sentence(kind: type[Settings], error: ValidationError, section: str) -> str
     if problem["type"] == "missing":
         return f"{key} is missing: set it, for example with --set {key}=VALUE."
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    stem = "" if problem["type"] == "value_error" else "it must be "
+    stem = "it must be " if problem["msg"].startswith("Input should be ") else ""
+    if problem["type"] == "string_pattern_mismatch" and (owner := _owner(kind, location[:-1])):
+        # a pattern is no sentence: what the field is, is said in its description
+        message, stem = owner.model_fields[location[-1]].description or message, "it must be "
     shown = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
     return f"{key}{shown}: {stem}{message}."
+
+
+def _fields_of(section: Any) -> Iterable[str]:
+    return type(section).model_fields if isinstance(section, Settings) else ()
 
 
 def _owner(kind: type[Settings], path: list[str]) -> type[Settings] | None:

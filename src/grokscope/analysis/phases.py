@@ -4,10 +4,13 @@ Phases of Nanda et al. 2023 (Sec. 5.2), whose boundaries are drawn by hand there
 the running median over 3 observations:
 
 - t1, end of memorisation: least smoothed excluded loss on train pairs once train accuracy is above
-  0.99. It counts only if the smoothed loss then rises to 1.5 times that least value.
+  0.99. It counts only if the smoothed loss then rises to 1.5 times that least value, and by 0.1 nats
+  (the excluded loss of a run without a circuit is noise about 1e-9).
 - t2, end of circuit formation: first observation after t1 with the test loss below half of its running
   maximum and d log Σw²/dt (per step, since the observation before) negative and below 1.5 times its
-  median over the observations of (t1, t]; the median runs, so that a longer run has the same t2.
+  median over the observations of (t1, t]; the median runs, so that a longer run has the same t2. A run
+  that generalises by its transition rule before that, or without that, has t2 there: Σw² can fall in two
+  stages, the steeper of them first.
 - t3, end of cleanup: first observation after t2 from which Σw² is within 5 % of its final value for 3
   observations in a row.
 
@@ -28,6 +31,7 @@ PHASE_RULE_VERSION = 1
 SMOOTHING = 3
 FITTED_ACCURACY = 0.99
 EXCLUDED_RISE = 1.5
+EXCLUDED_RISE_NATS = 0.1
 TEST_LOSS_SHARE = 0.5
 STEEPER = 1.5
 FINAL_BAND = 0.05
@@ -90,12 +94,12 @@ def segment(series: Series, rule: TransitionRule | None, last_step: float) -> li
     generalised, without the plateau where a run generalised no later than it fitted. Without either:
     one phase, ``training``. Phases of no length are left out.
     """
-    boundaries = circuit_boundaries(series)
+    found = None if rule is None else transition(series, rule.model_copy(update={"axis": "step"}))
+    boundaries = circuit_boundaries(series, found.generalise_step if found is not None else None)
     if boundaries is not None:
         return _chain(CIRCUIT_PHASES, boundaries, last_step)
-    if rule is None:
+    if found is None:
         return _chain(("training",), (), last_step)
-    found = transition(series, rule.model_copy(update={"axis": "step"}))
     fit, generalise = found.fit_step, found.generalise_step
     if generalise is not None and (fit is None or generalise <= fit):
         return _chain(("memorisation", "generalised"), (generalise,), last_step)
@@ -116,8 +120,12 @@ def _chain(names: tuple[str, ...], boundaries: tuple[float | None, ...], last_st
     return phases
 
 
-def circuit_boundaries(series: Series) -> tuple[float | None, float | None, float | None] | None:
+def circuit_boundaries(
+    series: Series, generalised: float | None = None
+) -> tuple[float | None, float | None, float | None] | None:
     """Return (t1, t2, t3) in steps, None from the first not found on; None where a needed key is missing.
+
+    ``generalised`` is where the run generalised by its transition rule: the latest that t2 can be.
 
     Fewer than 3 observations of the excluded loss, and a Σw² that is 0, count as missing: nothing can be
     smoothed, and 0 has no logarithm.
@@ -130,6 +138,8 @@ def circuit_boundaries(series: Series) -> tuple[float | None, float | None, floa
         return None
     first = _memorisation_end(*accuracy, *excluded)
     second = None if first is None else _formation_end(first, *test_loss, *squares)
+    if first is not None and generalised is not None and generalised > first:
+        second = generalised if second is None else min(second, generalised)
     third = None if second is None else _cleanup_end(second, *squares)
     return first, second, third
 
@@ -157,7 +167,8 @@ def _memorisation_end(
         return None
     # a median over 3 always ties beside a minimum; the raw value says which of the two it was
     least = int(np.lexsort((raw, smooth))[0])
-    risen = smooth[least:].max() >= EXCLUDED_RISE * smooth[least]
+    highest = smooth[least:].max()
+    risen = highest >= EXCLUDED_RISE * smooth[least] and highest >= smooth[least] + EXCLUDED_RISE_NATS
     return float(steps[least]) if risen else None
 
 

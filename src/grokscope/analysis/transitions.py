@@ -49,8 +49,8 @@ class TransitionRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     fit: Level
     generalise: Level
-    sustain: int = Field(3, ge=1)
-    axis: str = Field("step", description="'step', or the key of a clock such as clock/time")
+    sustain: int = Field(default=3, ge=1)
+    axis: str = Field(default="step", description="'step', or the key of a clock such as clock/time")
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,17 @@ def _torch() -> list[dict[str, Any]]:
     product = torch.full((64, 64), 1 / 64, dtype=torch.float64) @ torch.ones(64, 64, dtype=torch.float64)
     right = bool((product - 1).abs().max() < 1e-12)
     return [
-        {"what": "torch computes", "found": "a product came out right" if right else "a product came out wrong", "ok": right},
+        {
+            "what": "torch computes",
+            "found": "a product came out right" if right else "a product came out wrong",
+            "ok": right,
+        },
         {"what": "CUDA devices", "found": ", ".join(names) or "none (cpu is used)", "ok": True},
-        {"what": "torch threads", "found": f"{torch.get_num_threads()} (a run uses numerics.threads, 1 by default)", "ok": True},
+        {
+            "what": "torch threads",
+            "found": f"{torch.get_num_threads()} (a run uses numerics.threads, 1 by default)",
+            "ok": True,
+        },
     ]
 
 

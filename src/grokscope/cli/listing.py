@@ -36,7 +36,9 @@ def list_(kind: str = "experiments", paper: str | None = None, *, json: Json = F
             for p in papers
             for e in p.experiments
         ]
-        shown = [(r["name"], ", ".join(f"{s} {r['minutes'].get(s, '?')} min" for s in r["scales"]), r["title"]) for r in rows]
+        shown = [
+            (r["name"], ", ".join(f"{s} {r['minutes'].get(s, '?')} min" for s in r["scales"]), r["title"]) for r in rows
+        ]
         columns = ("experiment", "scales and estimated time", "what it shows")
     elif kind == "claims":
         rows = [
@@ -59,7 +61,9 @@ def list_(kind: str = "experiments", paper: str | None = None, *, json: Json = F
         shown = [(r["name"], r["kind"], r["cost"], ", ".join(r["keys"]), r["reference"]) for r in rows]
         columns = ("measure", "kind", "cost", "keys", "reference")
     else:
-        rows = [_settings_row(TASKS if kind == "tasks" else MODELS, name) for name in (TASKS if kind == "tasks" else MODELS)]
+        rows = [
+            _settings_row(TASKS if kind == "tasks" else MODELS, name) for name in (TASKS if kind == "tasks" else MODELS)
+        ]
         shown = [(r["name"], ", ".join(f"{k}={v}" for k, v in r["settings"].items()), r["about"]) for r in rows]
         columns = (kind.removesuffix("s"), "settings and defaults", "what it is")
     if json:

@@ -13,12 +13,8 @@ from grokscope.report.text import number
 from grokscope.store.jsonl import plain
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="one JSON document on stdout")]
-Out = Annotated[
-    str | None, Parameter(help="parent directory of all runs (default: GROKSCOPE_RUNS, else ./runs)")
-]
-Strict = Annotated[
-    bool, Parameter(negative="", help="exit with 1 if a run diverged or a claim is not reproduced")
-]
+Out = Annotated[str | None, Parameter(help="parent directory of all runs (default: GROKSCOPE_RUNS, else ./runs)")]
+Strict = Annotated[bool, Parameter(negative="", help="exit with 1 if a run diverged or a claim is not reproduced")]
 
 STYLES = {
     "reproduced": "green",
@@ -84,8 +80,7 @@ def _float(value: Any) -> Any:
 def write_verdicts(verdicts: Sequence[Mapping[str, Any]]) -> None:
     """Write verdicts as a table, with the reason below where there is one."""
     rows = [
-        (v["id"], v["status"] + met_text(v), interval_text(v), v["criterion"] or "-", v["statement"])
-        for v in verdicts
+        (v["id"], v["status"] + met_text(v), interval_text(v), v["criterion"] or "-", v["statement"]) for v in verdicts
     ]
     table(("claim", "verdict", "value", "criterion", "statement"), rows, empty="no claims")
 

@@ -36,7 +36,7 @@ def reproduce(
 
     chosen = parse_seeds(seed_list) if seed_list is not None else tuple(range(seeds))
     if not chosen:
-        raise UsageError("seeds = 0: give at least one seed; a verdict needs 3.")
+        raise UsageError(f"seeds = {seed_list or seeds}: give at least one seed; a verdict needs 3.")
     if jobs < 1:
         raise UsageError(f"jobs = {jobs}: give at least 1.")
     board = reproduce_papers(

@@ -18,7 +18,15 @@ def runs(filter_: str | None = None, *, out: Out = None, json: Json = False) -> 
         write_json(rows_document("runs", rows))
         return
     shown = [
-        (f"{r['paper']}/{r['experiment']}", r["scale"], r["seed"], r["status"], r["steps"], r["wall_seconds"], r["run_dir"])
+        (
+            f"{r['paper']}/{r['experiment']}",
+            r["scale"],
+            r["seed"],
+            r["status"],
+            r["steps"],
+            r["wall_seconds"],
+            r["run_dir"],
+        )
         for r in rows
     ]
     columns = ("experiment", "scale", "seed", "status", "steps", "seconds", "run")

@@ -39,8 +39,6 @@ def write_summary(run: Run, *, report: Path | None, json: bool, strict: bool) ->
 def _write_text(summary: dict[str, Any]) -> None:
     write(f"{summary['experiment']} {summary['scale']} seed {summary['seed']}: {summary['status']}")
     write(f"  run      {summary['run_dir']}")
-    if "report" in summary:
-        write(f"  report   {summary['report']}")
     share = summary["observe_share"]
     measured = f", {share:.1%} of it measuring" if share is not None else ""
     write(f"  steps    {number(summary['steps'])} in {summary['wall_seconds']:.0f} s{measured}")
@@ -59,3 +57,6 @@ def _write_text(summary: dict[str, Any]) -> None:
         write_verdicts(summary["claims"])
         if any(claim["status"] == "inconclusive" for claim in summary["claims"]):
             write(f"(a verdict needs 3 seeds: grokscope reproduce {summary['paper']} --scale {summary['scale']})")
+    if "report" in summary:
+        write()
+        write(f"report: {summary['report']}")

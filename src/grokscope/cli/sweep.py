@@ -51,7 +51,7 @@ def sweep(
         seeds=range(seeds),
         changes=dict(parse_assignment(text) for text in set_ or ()),
     )
-    done = run_pool(planned, root, jobs=jobs, tell=lambda text: sys.stderr.write(text + "\n"))
+    done = run_pool(planned, root, jobs=jobs, tell=_tell)
     rows = phase_table(done)
     if json:
         document = {"schema": 1, "kind": "sweep", "experiment": name, "scale": scale, "rows": rows}
@@ -77,3 +77,7 @@ def sweep(
         if one.problem is not None:
             sys.stderr.write(f"{one.cell.values} seed {one.cell.seed}: {one.problem}\n")
     return 1 if any(one.problem is not None for one in done) else 0
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -29,7 +29,10 @@ def complete(observer: Observer, last: Snapshot) -> None:
             _complete(measure, observer.writer, last)
         except Exception as error:
             observer.writer.event(
-                "measure_failed", measure=measure.name, version=measure.version, step=last.step,
+                "measure_failed",
+                measure=measure.name,
+                version=measure.version,
+                step=last.step,
                 reason=f"in hindsight: {type(error).__name__}: {error}",
             )
     observer.seconds += time.perf_counter() - started

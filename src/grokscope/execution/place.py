@@ -50,11 +50,14 @@ def find_place(specs: Sequence[Spec], root: Path, *, fresh: bool = False) -> Pla
     copies = [_copies(spec, root) for spec in specs]
     highest = max((copy for found in copies for copy in found), default=0)
     if not fresh:
-        for copy in range(highest, 0, -1):
+        for copy in sorted({copy for found in copies for copy in found}, reverse=True):
             members = [found.get(copy) for found in copies]
-            if all(path is not None and _same(path, spec) for path, spec in zip(members, specs, strict=True)):
-                runs = [open_run(path) for path in members if path is not None]
-                done = all(run.status in ("finished", "stopped", "diverged") for run in runs)
+            # a group that was killed while its directories were made lacks some, and gets them now
+            if all(path is None or _same(path, spec) for path, spec in zip(members, specs, strict=True)):
+                done = all(
+                    path is not None and open_run(path).status in ("finished", "stopped", "diverged")
+                    for path in members
+                )
                 return _place(specs, root, copy, "finished" if done else "begun")
     return _place(specs, root, highest + 1, "new")
 

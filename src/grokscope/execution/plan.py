@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grokscope.errors import UsageError
+from grokscope.errors import UsageError, unknown
 from grokscope.paper import Experiment, Paper
 from grokscope.registry import PAPERS
 from grokscope.spec import Spec, override, read_file, resolve
@@ -22,6 +22,9 @@ def find_experiment(name: str) -> tuple[Paper, Experiment]:
         UsageError: there is no such paper or experiment; the nearest names are offered.
     """
     paper_name, _, experiment_name = name.partition("/")
+    if paper_name not in PAPERS:
+        papers: list[Paper] = [PAPERS.get(known) for known in PAPERS]
+        raise unknown("experiment", name, [f"{one.id}/{e.name}" for one in papers for e in one.experiments])
     paper: Paper = PAPERS.get(paper_name)
     return paper, (paper.experiment(experiment_name) if experiment_name else paper.experiments[0])
 
@@ -46,7 +49,8 @@ def experiment_spec(
     path = Path(name)
     if path.suffix in (".toml", ".json"):
         tree = read_file(path)
-        for word in NOT_SPEC:
+        # a stored spec may be of an ensemble's member; run by itself it is a run of its own
+        for word in (*NOT_SPEC, "engine", "group"):
             tree.pop(word, None)
         tree.setdefault("experiment", path.stem)
     else:
@@ -57,8 +61,9 @@ def experiment_spec(
         added = [parse_intervention(text) for text in interventions]
         tree["interventions"] = [*tree.get("interventions", []), *added]
     given = tree.get("seed")
-    base = given.get("base", seed) if isinstance(given, dict) else seed
-    return resolve(tree, seed=base)
+    if given is None or isinstance(given, dict):
+        return resolve(tree, seed=(given or {}).get("base", seed))
+    return resolve(tree)
 
 
 def parse_intervention(text: str) -> dict[str, Any]:

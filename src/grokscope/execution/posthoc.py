@@ -20,16 +20,16 @@ def snapshot_at(run: StoredRun, step: int) -> Iterator[Snapshot]:
     Raises:
         CheckpointError: there is no usable checkpoint at that step.
     """
-    from grokscope.loop.encoding import decode
+    from grokscope.loop.encoding import decode_checkpoint
     from grokscope.numerics import applied
 
     specs, place, _ = place_of(run)
     member = [path.resolve() for path in place.members].index(run.directory.resolve())
-    data = CheckpointStore(place.checkpoints).load(step)
+    stored, _ = decode_checkpoint(CheckpointStore(place.checkpoints).load(step))
     with applied(specs[0].numerics):
         learner = specs[0].learner.build(ensemble=specs[0].engine == "ensemble")
         tasks = [spec.task.build(spec.seed) for spec in specs]
-        snapshot = learner.snapshot(learner.restore(specs, tasks, decode(data)), member)
+        snapshot = learner.snapshot(learner.restore(specs, tasks, stored), member)
         yield snapshot
         snapshot.close()
 

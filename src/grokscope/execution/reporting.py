@@ -23,7 +23,6 @@ def write_report(runs: Sequence[StoredRun], path: str | Path | None = None) -> P
         UsageError: the runs are of different experiments, or none is given.
     """
     target = Path(path) if path is not None else runs[0].directory / "report.html"
-    target.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(target, render(runs).encode())
     return target
 
@@ -37,18 +36,18 @@ def render(runs: Sequence[StoredRun]) -> str:
         shown = ", ".join(sorted("/".join(name) for name in names))
         raise UsageError(f"one report shows runs of one experiment at one scale; these are of {shown}.")
     first = runs[0]
-    paper_name, experiment, scale = next(iter(names))
+    paper_name, experiment, _ = next(iter(names))
     paper = PAPERS.get(paper_name) if paper_name in PAPERS else None
-    known = paper is not None and experiment in [e.name for e in paper.experiments]
+    known = {e.name: e.title for e in paper.experiments} if paper is not None else {}
     crossings = [_transition(run) for run in runs]
     phases = [phase.as_dict() for phase in _phases(first)]
     figures = []
-    for figure in paper.figures if paper is not None and known else ():
+    for figure in paper.figures if paper is not None else ():
         if experiment in figure.experiments:
             drawn = load(figure.function)(runs, phases)
             figures.append((figure.id, figure.title, figure.caption, drawn))
     return page(
-        title=paper.experiment(experiment).title if known else f"{paper_name}/{experiment}",
+        title=known.get(experiment, f"{paper_name}/{experiment}"),
         subtitle=_subtitle(runs, paper.title if paper is not None else None),
         facts=_facts(first, crossings),
         figures=figures,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.claims import Verdict
-from grokscope.errors import GrokscopeError
+from grokscope.errors import GrokscopeError, unknown
 from grokscope.execution.judge import Runs, judge_claim
 from grokscope.execution.place import find_place
 from grokscope.execution.plan import experiment_spec
@@ -70,6 +70,9 @@ def reproduce(
     wanted: list[tuple[Paper, str]] = []
     for name in names:
         paper: Paper = PAPERS.get(name)
+        scales = {known for e in paper.experiments for known in e.scale_names}
+        if scale not in scales:
+            raise unknown("scale", scale, scales)
         needed = {e for claim in paper.claims if scale in claim.criterion for e in claim.experiments}
         every = [e.name for e in paper.experiments if scale == "smoke" or e.name in needed]
         chosen = [paper.experiment(e).name for e in experiments] if experiments else every
@@ -100,9 +103,7 @@ def member_specs(name: str, scale: str, seeds: Sequence[int]) -> list[Spec]:
     return specs
 
 
-def _train_together(
-    specs: Sequence[Spec], root: Path, *, fresh: bool, progress: Progress | None
-) -> list[Path]:
+def _train_together(specs: Sequence[Spec], root: Path, *, fresh: bool, progress: Progress | None) -> list[Path]:
     if specs[0].engine == "ensemble":
         return train(specs, root=root, fresh=fresh, progress=progress)
     return [path for spec in specs for path in train([spec], root=root, fresh=fresh, progress=progress)]

@@ -72,6 +72,11 @@ def _train(specs: Sequence[Spec], place: Place, root: Path, progress: Progress) 
             _train_locked(specs, place, writers, progress)
         except Interrupted:
             raise
+        except KeyboardInterrupt:
+            for writer in writers:
+                with contextlib.suppress(StoreError):
+                    writer.status("interrupted", "a second signal, without a checkpoint")
+            raise
         except BaseException as error:
             for writer in writers:
                 with contextlib.suppress(StoreError):
@@ -83,7 +88,7 @@ def _train(specs: Sequence[Spec], place: Place, root: Path, progress: Progress) 
 
 def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter], progress: Progress) -> None:
     from grokscope.execution.observe import Observer
-    from grokscope.loop.encoding import encode_tensors
+    from grokscope.loop.encoding import encode_checkpoint
     from grokscope.loop.loop import Ended, Hooks, Plan, run_loop
     from grokscope.numerics import applied
 
@@ -120,7 +125,7 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
         def checkpoint(state: Any, step: int) -> None:
             stored = learner.state_dict(state)
             ended = {str(index): o.ended for index, o in enumerate(observers) if o.ended is not None}
-            data = encode_tensors(stored.tensors, {**stored.values, "ended": ended})
+            data = encode_checkpoint(stored, ended)
             store.save(step, data, {str(index): writer.position() for index, writer in enumerate(writers)})
 
         def mark(step: int) -> None:
@@ -154,9 +159,7 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
         _finish(learner, state, ended, observers, started)
 
 
-def _finish(
-    learner: Learner, state: Any, ended: Ended, observers: Sequence[Observer], started: float
-) -> None:
+def _finish(learner: Learner, state: Any, ended: Ended, observers: Sequence[Observer], started: float) -> None:
     from grokscope.execution.hindsight import complete, drop_transient
 
     for index, observer in enumerate(observers):
@@ -177,16 +180,18 @@ def _restored(
     specs: Sequence[Spec], tasks: Sequence[Any], learner: Learner, store: CheckpointStore, writers: list[RunWriter]
 ) -> tuple[Any, dict[int, str]]:
     """Return the state of the newest usable checkpoint, with the logs cut back to it, or None for a start at 0."""
-    from grokscope.loop.encoding import decode
+    from grokscope.loop.encoding import decode_checkpoint
 
     before: int | None = None
+    told: list[str] = []
     while (found := store.latest(before)) is not None:
         entry, data, problems = found
+        told += problems
         for problem in problems:
             for writer in writers:
                 writer.event("checkpoint_skipped", reason=problem)
         try:
-            stored = decode(data)
+            stored, ended = decode_checkpoint(data)
             state = learner.restore(specs, tasks, stored)
             for index, writer in enumerate(writers):
                 writer.truncate(entry.marks[str(index)], entry.step)
@@ -199,8 +204,13 @@ def _restored(
         store.remove_after(entry.step)
         for writer in writers:
             writer.event("resumed", step=entry.step)
-        ended = stored.values.get("ended", {})
-        return state, {int(index): status for index, status in ended.items()}
+        return state, ended
+    for problem in store.problems():
+        if problem not in told:
+            for writer in writers:
+                writer.event("checkpoint_skipped", reason=problem)
+    # none is usable: what is left of them must not be mistaken for checkpoints of the new start
+    store.remove_after(-1)
     return None, {}
 
 
@@ -218,6 +228,3 @@ def _moment(step: int, limit: int, observers: Sequence[Observer]) -> Moment:
 
     phases = [o.ended or current_phase(o.latest, o.spec.transition) for o in observers]
     return Moment(step, limit, [observer.latest for observer in observers], phases)
-
-
-

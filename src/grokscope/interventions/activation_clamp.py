@@ -23,7 +23,7 @@ class ActivationClamp(InterventionSettings):
     site: str
     value: float | None = None
     factor: float | None = None
-    units: tuple[int, ...] | None = Field(None, description="indices of the last axis; all if absent")
+    units: tuple[int, ...] | None = Field(default=None, description="indices of the last axis; all if absent")
 
     @model_validator(mode="after")
     def _one_way(self) -> ActivationClamp:
@@ -39,7 +39,7 @@ class ActivationClamp(InterventionSettings):
         """Return the clamped activation."""
         import torch
 
-        changed = torch.full_like(value, self.value) if self.value is not None else value * self.factor
+        changed = value * self.factor if self.factor is not None else torch.full_like(value, self.value or 0.0)
         if self.units is None:
             return changed, state
         index = torch.tensor(self.units, device=value.device)

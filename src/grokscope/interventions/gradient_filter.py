@@ -20,8 +20,8 @@ class GradientFilter(InterventionSettings):
 
     name: Literal["gradient-filter"] = "gradient-filter"
     point: ClassVar[Point] = "gradient"
-    decay: float = Field(0.98, ge=0, lt=1)
-    amplification: float = Field(2.0, ge=0)
+    decay: float = Field(default=0.98, ge=0, lt=1)
+    amplification: float = Field(default=2.0, ge=0)
 
     def init(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return zero running means."""
@@ -37,8 +37,7 @@ class GradientFilter(InterventionSettings):
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the filtered gradients."""
         means = {
-            name: self.decay * state[f"mean.{name}"] + (1 - self.decay) * gradient
-            for name, gradient in value.items()
+            name: self.decay * state[f"mean.{name}"] + (1 - self.decay) * gradient for name, gradient in value.items()
         }
         filtered = {name: gradient + self.amplification * means[name] for name, gradient in value.items()}
         added = sum(mean.square().sum() for mean in means.values())

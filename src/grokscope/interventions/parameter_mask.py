@@ -24,7 +24,7 @@ class ParameterMask(InterventionSettings):
     name: Literal["parameter-mask"] = "parameter-mask"
     point: ClassVar[Point] = "parameters"
     keep: float = Field(gt=0, le=1)
-    parameters: str = Field("*", description="which parameters, a shell pattern of their names")
+    parameters: str = Field(default="*", description="which parameters, a shell pattern of their names")
 
     def init(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return masks of ones, not yet chosen."""

@@ -22,8 +22,8 @@ class WeightNormClamp(InterventionSettings):
 
     name: Literal["weight-norm"] = "weight-norm"
     point: ClassVar[Point] = "parameters"
-    norm: float | None = Field(None, gt=0, description="√Σθ² to hold")
-    parameters: str = Field("*", description="which parameters, a shell pattern of their names")
+    norm: float | None = Field(default=None, gt=0, description="√Σθ² to hold")
+    parameters: str = Field(default="*", description="which parameters, a shell pattern of their names")
 
     def init(self, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the held norm (0 is: not yet known) and no effect."""

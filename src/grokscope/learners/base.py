@@ -31,8 +31,10 @@ class Learner(Protocol):
     ensemble) is started with several specs and tasks and answers for each member.
     """
 
-    points: frozenset[Point]
-    """Where interventions are accepted."""
+    @property
+    def points(self) -> frozenset[Point]:
+        """Where interventions are accepted."""
+        ...
 
     def start(self, specs: Sequence[Spec], tasks: Sequence[Task]) -> Any:
         """Return the state at step 0."""

@@ -58,8 +58,8 @@ class Ensemble(GradientLearner):
         for field in PER_MEMBER:
             values = [getattr(one, field) for one in settings]
             # one number for all where they agree keeps the arithmetic that of a single run
-            each[field] = values[0] if len(set(values)) == 1 else torch.tensor(
-                values, dtype=torch.float64, device=device
+            each[field] = (
+                values[0] if len(set(values)) == 1 else torch.tensor(values, dtype=torch.float64, device=device)
             )
         return settings[0].build(**each)
 

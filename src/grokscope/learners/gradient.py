@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor
@@ -17,10 +17,10 @@ from grokscope.learners.losses import loss_function
 from grokscope.learners.optim.base import Optimizer
 from grokscope.learners.update import Kernel, Lift, Moving, clamped, solo, update
 from grokscope.rng import generator
+from grokscope.settings import Point
 from grokscope.snapshot import Snapshot, Source, StepRecord, infer_roles, module_forward
 
 if TYPE_CHECKING:
-    from grokscope.settings import Point
     from grokscope.spec import Spec
     from grokscope.tasks.base import Task
 
@@ -47,8 +47,12 @@ def _as_it_is(function: Any) -> Any:
 class GradientLearner:
     """Trains one member. ``Ensemble`` overrides the few places where a member axis appears."""
 
-    points: ClassVar[frozenset[Point]] = frozenset({"data", "activation", "loss", "gradient", "parameters"})
     lift: Lift = staticmethod(_as_it_is)
+
+    @property
+    def points(self) -> frozenset[Point]:
+        """Interventions are accepted at all five points."""
+        return frozenset(get_args(Point))
 
     # -- where one member and many differ ---------------------------------------------------------
 
@@ -90,8 +94,7 @@ class GradientLearner:
         parameters = {name: t.clone() for name, t in self._combine(initial).items()}
         optimizer = self._optimizer(specs)
         sources = [
-            _source(one, task, m, fast=fast, dtype=dtype)
-            for one, task, m in zip(specs, tasks, modules, strict=True)
+            _source(one, task, m, fast=fast, dtype=dtype) for one, task, m in zip(specs, tasks, modules, strict=True)
         ]
         streaming = any(task.stream is not None for task in tasks)
         with torch.no_grad():
@@ -117,7 +120,9 @@ class GradientLearner:
         state.step = int(stored.values["step"])
         wanted = self._flat(state.moving)
         wrong = sorted(set(wanted) ^ set(stored.tensors))
-        wrong += [n for n, t in wanted.items() if n in stored.tensors and n != "loss" and t.shape != stored.tensors[n].shape]
+        wrong += [
+            n for n, t in wanted.items() if n in stored.tensors and n != "loss" and t.shape != stored.tensors[n].shape
+        ]
         if wrong:
             raise CheckpointError(f"the checkpoint does not fit this spec: {wrong[0]!r} is absent or of another shape.")
         groups: dict[str, dict[str, Tensor]] = {"parameter": {}, "buffer": {}, "optimizer": {}}

@@ -21,7 +21,7 @@ class GradientSettings(LearnerSettings):
 
     name: Literal["gradient"] = "gradient"
     ensembles: ClassVar[bool] = True
-    steps: int = Field(1000, ge=0)
+    steps: int = Field(default=1000, ge=0)
     loss: Literal["cross-entropy", "mean-squared-error"] | None = None
     loss_dtype: Literal["float32", "float64"] = "float64"
 
@@ -37,8 +37,8 @@ class SGDSettings(OptimizerSettings):
     """Stochastic gradient descent; weight decay is coupled (added to the gradient)."""
 
     name: Literal["sgd"] = "sgd"
-    learning_rate: float = Field(0.1, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
+    learning_rate: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
 
     def build(self, **per_member: Any) -> Any:
@@ -55,10 +55,10 @@ class AdamSettings(OptimizerSettings):
     """Adam; weight decay is coupled (added to the gradient)."""
 
     name: Literal["adam"] = "adam"
-    learning_rate: float = Field(1e-3, gt=0)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.999, ge=0, lt=1)
-    epsilon: float = Field(1e-8, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
 
     def build(self, **per_member: Any) -> Any:
         """Return the optimizer; ``per_member`` replaces learning_rate and weight_decay by tensors."""
@@ -77,7 +77,7 @@ class AdamWSettings(AdamSettings):
     """AdamW; weight decay is decoupled (parameters shrink by learning rate x weight decay) and acts on all."""
 
     name: Literal["adamw"] = "adamw"  # type: ignore[assignment]
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
 
     def build(self, **per_member: Any) -> Any:
         """Return the optimizer; ``per_member`` replaces learning_rate and weight_decay by tensors."""

@@ -134,9 +134,7 @@ def update(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, s
     with torch.no_grad():
         gradients = _apply(kernel, "gradient", gradients, moving.interventions, step, kernel.lift)
         optimizer.update(moving.parameters, gradients, moving.optimizer, step)
-        moving.parameters = _apply(
-            kernel, "parameters", moving.parameters, moving.interventions, step, kernel.lift
-        )
+        moving.parameters = _apply(kernel, "parameters", moving.parameters, moving.interventions, step, kernel.lift)
     return gradients
 
 

@@ -42,3 +42,20 @@ def decode(data: bytes) -> StateDict:
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"the bytes are not a checkpoint: {error}.") from error
     return StateDict(tensors, values)
+
+
+def encode_checkpoint(stored: StateDict, ended: Mapping[str, str]) -> bytes:
+    """Return a learner's state as bytes, with how each member that has ended did, by its index."""
+    return encode_tensors(stored.tensors, {**stored.values, "ended": dict(ended)})
+
+
+def decode_checkpoint(data: bytes) -> tuple[StateDict, dict[int, str]]:
+    """Return what :func:`encode_checkpoint` was given: to a learner, its own values and no others.
+
+    Raises:
+        CheckpointError: the bytes are no safetensors file of ours.
+    """
+    stored = decode(data)
+    values = dict(stored.values)
+    ended = {int(index): status for index, status in values.pop("ended", {}).items()}
+    return StateDict(stored.tensors, values), ended

@@ -95,7 +95,9 @@ def why_not(measure: Measure, snapshot: Snapshot) -> str | None:
         if kind in ("train", "test") and kind not in snapshot.probes:
             return f"{measure.name} needs {kind} data; this snapshot has none."
         if kind == "probe" and name not in snapshot.probes:
-            return f"{measure.name} needs a probe called {name!r}; this task has {', '.join(snapshot.probes) or 'none'}."
+            return (
+                f"{measure.name} needs a probe called {name!r}; this task has {', '.join(snapshot.probes) or 'none'}."
+            )
         if kind == "cyclic" and (facts is None or facts.group is None or facts.group.kind != "cyclic"):
             return f"{measure.name} needs a task whose targets are sums modulo p; this task is not known to be one."
         if kind == "role" and snapshot.role(name) is None:

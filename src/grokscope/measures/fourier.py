@@ -66,12 +66,16 @@ FOURIER = Measure(
     keys={
         "key_frequencies": Key("how many frequencies the circuit uses", low=0),
         "restricted_loss": Key(
-            "cross-entropy of the mean and the key frequencies alone, on all pairs", "nats", low=0,
+            "cross-entropy of the mean and the key frequencies alone, on all pairs",
+            "nats",
+            low=0,
             direction="falls through circuit formation, long before the test loss",
         ),
         "restricted_accuracy": Key("accuracy of the same", low=0, high=1),
         "excluded_loss": Key(
-            "cross-entropy on train pairs without the key frequencies", "nats", low=0,
+            "cross-entropy on train pairs without the key frequencies",
+            "nats",
+            low=0,
             direction="falls in memorisation, rises in circuit formation",
         ),
         "excluded_accuracy": Key("accuracy of the same", low=0, high=1),

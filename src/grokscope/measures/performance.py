@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,6 +18,7 @@ def loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Ten
     """Return the mean cross-entropy in nats of class targets, or mean squared error of real ones, in float64.
 
     Example:
+        >>> import torch
         >>> float(loss(torch.zeros(1, 4), torch.tensor([2])))  # ln 4
         1.3862943611198906
     """
@@ -29,12 +29,11 @@ def loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Ten
     return weighted_mean(errors, weights)
 
 
-def accuracy(
-    outputs: Tensor, targets: Tensor, weights: Tensor | None = None, *, classes: int | None = None
-) -> Tensor:
+def accuracy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None, *, classes: int | None = None) -> Tensor:
     """Return the share of examples whose largest of the first ``classes`` outputs is the target.
 
     Example:
+        >>> import torch
         >>> float(accuracy(torch.eye(2), torch.tensor([0, 0])))
         0.5
     """

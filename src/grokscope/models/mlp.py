@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ class MLP(nn.Module):
         sizes = [inputs, *settings.widths, facts.outputs]
         self.layers = nn.ModuleList(
             nn.utils.skip_init(nn.Linear, before, after, bias=settings.bias)
-            for before, after in zip(sizes[:-1], sizes[1:], strict=True)
+            for before, after in itertools.pairwise(sizes)
         )
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)
@@ -44,7 +45,7 @@ class MLP(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs for a batch of inputs."""
         if self.vocabulary is not None:
-            inputs = functional.one_hot(inputs, self.vocabulary).to(self.layers[0].weight.dtype)
+            inputs = functional.one_hot(inputs, self.vocabulary).to(next(self.parameters()).dtype)
         x = inputs.flatten(1)
         for layer, site in zip(self.layers[:-1], self.at_hidden, strict=True):
             x = site(self.activation(layer(x)))

@@ -24,11 +24,11 @@ class ModularTransformerSettings(ModelSettings):
 
     name: Literal["modular-transformer"] = "modular-transformer"
     paths: ClassVar[tuple[str, ...]] = ("plain", "fast")
-    width: int = Field(128, ge=1)
-    heads: int = Field(4, ge=1)
-    hidden_width: int = Field(512, ge=1)
+    width: int = Field(default=128, ge=1)
+    heads: int = Field(default=4, ge=1)
+    hidden_width: int = Field(default=512, ge=1)
     activation: Literal["relu", "gelu"] = "relu"
-    initial_scale: float = Field(1.0, gt=0)
+    initial_scale: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> ModularTransformerSettings:
@@ -51,9 +51,9 @@ class MLPSettings(ModelSettings):
     """
 
     name: Literal["mlp"] = "mlp"
-    widths: tuple[int, ...] = Field((200, 200), min_length=1)
+    widths: tuple[int, ...] = Field(default=(200, 200), min_length=1)
     activation: Literal["relu", "tanh", "gelu"] = "relu"
-    initial_scale: float = Field(1.0, gt=0)
+    initial_scale: float = Field(default=1.0, gt=0)
     bias: bool = True
 
     def build(self, facts: Facts, generator: torch.Generator) -> torch.nn.Module:

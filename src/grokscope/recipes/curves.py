@@ -12,9 +12,7 @@ from grokscope.report.figures import Band, Curve, band
 from grokscope.report.runs import Run, curve
 
 
-def curve_of(
-    runs: Sequence[Run], key: str, name: str, *, module: str | None = None, **style: Any
-) -> list[Curve]:
+def curve_of(runs: Sequence[Run], key: str, name: str, *, module: str | None = None, **style: Any) -> list[Curve]:
     """Return the curve of ``key`` over ``runs``, or nothing if none of them has it.
 
     Args:

@@ -11,9 +11,7 @@ PIXELS = 900
 """Columns a longer curve is divided into: about the width of a plot on a screen."""
 
 
-def kept_points(
-    positions: np.ndarray, *values: np.ndarray, limit: int = LIMIT, pixels: int = PIXELS
-) -> np.ndarray:
+def kept_points(positions: np.ndarray, *values: np.ndarray, limit: int = LIMIT, pixels: int = PIXELS) -> np.ndarray:
     """Return the indices (ascending, int64) of the points to draw.
 
     Up to ``limit`` points: all of them. Beyond: the first and the last point and, in each of ``pixels``

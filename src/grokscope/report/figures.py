@@ -126,7 +126,7 @@ def lines(
     notes = []
     if shortened:
         drawn, total = (sum(pair[which] for pair in shortened.values()) for which in (0, 1))
-        notes.append(f"{drawn:,} of {total:,} points drawn, the minimum and maximum of each pixel column")
+        notes.append(f"{drawn:,} of {total:,} points: min and max of each pixel")
     on_left, on_right = ([curve for curve in curves if curve.axis == side] for side in ("left", "right"))
     more: dict[str, Any] = {
         "xaxis": steps.layout(x_title, notes),
@@ -146,23 +146,17 @@ def _check(curve: Curve, right_title: str | None) -> None:
     arrays = [curve.steps, curve.values, *(one for one in (curve.low, curve.high) if one is not None)]
     lengths = [len(one) for one in arrays]
     if len(set(lengths)) > 1:
-        raise UsageError(
-            f"the curve {curve.name!r} has arrays of lengths {lengths}: give one value for each step."
-        )
+        raise UsageError(f"the curve {curve.name!r} has arrays of lengths {lengths}: give one value for each step.")
     if (curve.low is None) != (curve.high is None):
         raise UsageError(f"the curve {curve.name!r} has one side of a ribbon only: give both low and high.")
     if curve.axis == "right" and right_title is None:
         raise UsageError(f"the curve {curve.name!r} is on the right axis: give right_title, with its unit.")
 
 
-def _traces(
-    curve: Curve, style: tuple[str, str], steps: StepAxis, *, log: bool
-) -> tuple[list[dict[str, Any]], int]:
+def _traces(curve: Curve, style: tuple[str, str], steps: StepAxis, *, log: bool) -> tuple[list[dict[str, Any]], int]:
     """Return the traces of a curve, the ribbon first, and how many of its points they hold."""
     order = np.argsort(curve.steps, kind="stable")
-    middle, *sides = [
-        np.asarray(one, float)[order] for one in (curve.values, curve.low, curve.high) if one is not None
-    ]
+    middle, *sides = [np.asarray(one, float)[order] for one in (curve.values, curve.low, curve.high) if one is not None]
     if log:
         middle, *sides = [np.where(one > 0, one, np.nan) for one in (middle, *sides)]
     at = np.asarray(curve.steps)[order]
@@ -222,9 +216,7 @@ def _value_axis(
     """Return a value axis; on a log one only the powers of ten are named where there are several of them."""
     axis = theme.axis(theme.plain(title))
     if log:
-        positive = [
-            one[np.isfinite(one) & (one > 0)] for curve in drawn for one in [np.asarray(curve.values, float)]
-        ]
+        positive = [one[np.isfinite(one) & (one > 0)] for curve in drawn for one in [np.asarray(curve.values, float)]]
         values = np.concatenate([np.zeros(0), *positive])
         several = values.size > 0 and values.max() >= 30 * values.min()
         axis |= {"type": "log", "minorloglabels": "none" if several else "complete"}

@@ -97,9 +97,7 @@ def plotly_javascript() -> str:
 
 def _check(javascript: str, figures: Sequence[tuple[str, str, str, Mapping[str, Any]]]) -> None:
     if not javascript or ":" in javascript or javascript.startswith(("/", "\\")):
-        raise UsageError(
-            f"javascript is {javascript!r}: give 'inline', or the path of a file relative to the page."
-        )
+        raise UsageError(f"javascript is {javascript!r}: give 'inline', or the path of a file relative to the page.")
     names = [name for name, *_ in figures]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"several figures have the id {twice[0]!r}: give each its own.")

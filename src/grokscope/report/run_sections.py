@@ -86,17 +86,14 @@ def commands(runs: Sequence[Record]) -> str:
 
 def citations(entries: Sequence[str]) -> str:
     """Return the BibTeX entries, each once."""
-    return "".join(
-        f'<pre tabindex="0"><code>{escape(entry.strip())}</code></pre>' for entry in dict.fromkeys(entries)
-    )
+    return "".join(f'<pre tabindex="0"><code>{escape(entry.strip())}</code></pre>' for entry in dict.fromkeys(entries))
 
 
 def _tree(tree: Record) -> str:
     """Return a tree of settings: plain values first, then the sections, each to fold."""
     own = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
     rows = "".join(
-        f'<tr><th scope="row"><code>{escape(key)}</code></th>'
-        f"<td><code>{escape(setting(value))}</code></td></tr>"
+        f'<tr><th scope="row"><code>{escape(key)}</code></th><td><code>{escape(setting(value))}</code></td></tr>'
         for key, value in own.items()
     )
     parts = "".join(
@@ -108,11 +105,7 @@ def _tree(tree: Record) -> str:
 
 
 def _named(section: Record) -> str:
-    return (
-        f' <span class="note">{escape(section["name"])}</span>'
-        if isinstance(section.get("name"), str)
-        else ""
-    )
+    return f' <span class="note">{escape(section["name"])}</span>' if isinstance(section.get("name"), str) else ""
 
 
 def _leaves(tree: Record, path: str = "") -> list[tuple[str, str]]:

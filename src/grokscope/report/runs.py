@@ -32,6 +32,8 @@ class Run(Protocol):
     def has(self, key: str, module: str | None = None) -> bool: ...  # noqa: D102
     def array_steps(self, name: str) -> list[int]: ...  # noqa: D102
     def array(self, name: str, step: int) -> dict[str, np.ndarray]: ...  # noqa: D102
+    def references(self) -> list[str]: ...  # noqa: D102
+    def reference(self, name: str) -> dict[str, np.ndarray]: ...  # noqa: D102
     def events(self, kind: str | None = None) -> list[dict[str, Any]]: ...  # noqa: D102
 
 

@@ -76,10 +76,7 @@ def happened(transition: Record | None, last: object = None) -> str:
         )
     tail = "" if ratio is None else f", a ratio of {number(ratio, 3)}"
     later = f": a delay of {step_text(delay)} steps{tail}" if delay else ""
-    return (
-        f"Fitted its training data at step {step_text(fit)} and generalised at step "
-        f"{step_text(generalise)}{later}."
-    )
+    return f"Fitted its training data at step {step_text(fit)} and generalised at step {step_text(generalise)}{later}."
 
 
 def claims_table(claims: Sequence[Record], figures: Collection[str] = ()) -> str:
@@ -112,15 +109,11 @@ def _claim_row(claim: Record, figures: Collection[str]) -> str:
     interval = claim.get("interval")
     value = escape(number(_finite(claim.get("value"))))
     if interval:
-        value += (
-            f' <span class="interval">[{", ".join(escape(number(_finite(end))) for end in interval)}]</span>'
-        )
+        value += f' <span class="interval">[{", ".join(escape(number(_finite(end))) for end in interval)}]</span>'
     source = {"sheet": "fixed by the paper's sheet", "ours": "fixed by us, on other seeds"}.get(
         str(claim.get("criterion_source")), claim.get("criterion_source")
     )
-    criterion = escape(number(claim.get("criterion"))) + (
-        f'<p class="note">{escape(source)}</p>' if source else ""
-    )
+    criterion = escape(number(claim.get("criterion"))) + (f'<p class="note">{escape(source)}</p>' if source else "")
     cells = (
         ("Verdict", chip(claim.get("status"))),
         (
@@ -141,8 +134,4 @@ def _extent(phase: Record) -> str:
 
 def _finite(value: object) -> object:
     """Return the word of a stored number that is not finite as it is: JSON has no other way to write it."""
-    return (
-        {"nan": "not a number", "inf": "∞", "-inf": "−∞"}.get(value, value)
-        if isinstance(value, str)
-        else value
-    )
+    return {"nan": "not a number", "inf": "∞", "-inf": "−∞"}.get(value, value) if isinstance(value, str) else value

@@ -51,9 +51,7 @@ def spectrum(
             f"and one column for each of the {len(at)} steps."
         )
     if strangers := sorted(set(map(int, key_frequencies)) - set(map(int, rows))):
-        raise UsageError(
-            f"the key frequencies {strangers} are not among those drawn: give them in the same unit."
-        )
+        raise UsageError(f"the key frequencies {strangers} are not among those drawn: give them in the same unit.")
     axis = StepAxis.of([at], log=log_x)
     order = np.argsort(at, kind="stable")
     kept = order[kept_columns(axis.scaled(at[order]))]

@@ -73,17 +73,15 @@ class StepAxis:
 
     def layout(self, title: str, notes: Iterable[str] = ()) -> dict[str, Any]:
         """Return the Plotly axis, the notes in small print under its title."""
-        small = "; ".join(note for note in (self.note(), *notes) if note)
+        # each on a line of its own: a phone has no room for two
         text = theme.plain(title)
-        if small:
-            text += f'<br><span style="font-size:13px;color:#666666">{theme.plain(small)}</span>'
+        for note in (note for note in (self.note(), *notes) if note):
+            text += f'<br><span style="font-size:13px;color:#666666">{theme.plain(note)}</span>'
         low, high = self.bounds()
-        # every curve says its own step: the title of a hover box knows positions only, and 0 is drawn elsewhere
+        # every curve says its own step: the title of a hover box knows positions only, not that one is 0
         hover = {"text": f"value at {theme.plain(title)}"}
         if not self.log:
-            return theme.axis(
-                text, range=[low, high], tickformat=",", unifiedhovertitle=hover, exponentformat="none"
-            )
+            return theme.axis(text, range=[low, high], tickformat=",", unifiedhovertitle=hover, exponentformat="none")
         ticks = _ticks(self.low if self.zero is None else 2 * self.zero, self.high)
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         smaller = [factor * 10.0**power for power in powers for factor in range(1, 10)]

@@ -51,7 +51,6 @@ class Sweep:
     def write_cells(self, root: Path) -> list[Path]:
         """Write one spec file a cell, to be run by ``grokscope run FILE``, and return their paths."""
         folder = self.directory(root)
-        folder.mkdir(parents=True, exist_ok=True)
         paths = []
         for index, cell in enumerate(self.cells):
             path = folder / f"cell-{index:04d}.json"

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from grokscope.store import check_writable
 from grokscope.sweep.plan import Cell, Sweep
 
 
@@ -23,9 +24,7 @@ class Done:
     problem: str | None = None
 
 
-def run_pool(
-    sweep: Sweep, root: Path, *, jobs: int = 1, tell: Callable[[str], None] = lambda text: None
-) -> list[Done]:
+def run_pool(sweep: Sweep, root: Path, *, jobs: int = 1, tell: Callable[[str], None] = lambda text: None) -> list[Done]:
     """Run every cell that is not stored and finished, ``jobs`` processes at a time; return all, in order.
 
     A cell that fails does not stop the others. Running the same sweep again goes on where it stopped.
@@ -36,6 +35,7 @@ def run_pool(
         jobs: processes at the same time.
         tell: called with one sentence for each cell that ends.
     """
+    check_writable(root)
     paths = sweep.write_cells(root)
     results: dict[int, Done] = {}
     with ThreadPoolExecutor(max(jobs, 1)) as pool:

@@ -29,8 +29,8 @@ class ModularAddition(TaskSettings):
     """
 
     name: Literal["modular-addition"] = "modular-addition"
-    modulus: int = Field(113, ge=2, description="p, an integer >= 2")
-    train_fraction: float = Field(0.3, gt=0, lt=1, description="share of the p² pairs trained on")
+    modulus: int = Field(default=113, ge=2, description="p, an integer >= 2")
+    train_fraction: float = Field(default=0.3, gt=0, lt=1, description="share of the p² pairs trained on")
 
     @model_validator(mode="after")
     def _both_sides(self) -> ModularAddition:
@@ -75,8 +75,6 @@ class ModularAddition(TaskSettings):
             classes=p,
             chance=Chance(accuracy=1 / p, loss=math.log(p)),
             group=GroupStructure(kind="cyclic", table=table),
-            sequence=SequenceLayout(
-                length=3, vocabulary=p + 1, positions=("a", "b", "="), answers=(2,), constant=(2,)
-            ),
+            sequence=SequenceLayout(length=3, vocabulary=p + 1, positions=("a", "b", "="), answers=(2,), constant=(2,)),
         )
         return Task(facts=facts, probes={name: b for name, b in probes.items() if len(b)}, train=probes["train"])

@@ -99,7 +99,12 @@ CLAIMS = (
         statistic=f"{HERE}:delayed_generalisation",
         criterion={
             "paper": Criterion({"test_99_step": (5000, 20_000), "train_step": (None, 500)}, source="sheet"),
-            "cpu": Criterion({"test_90_step": (1000, 5000), "train_step": (None, 400)}, source="ours", reason="fixed on seeds 100-102"),
+            "cpu": Criterion(
+                {"test_90_step": (1000, 5000), "train_step": (None, 400)},
+                source="ours",
+                reason="the specification's 1000 to 3000 is for weight decay 2; at weight decay 1, twice as slow, "
+                "seeds 100-102 pass 0.9 at 2681, 3683 and 1330, and the run is 5000 steps long",
+            ),
         },
         source="Nanda et al. 2023, Fig. 2",
     ),
@@ -122,8 +127,18 @@ CLAIMS = (
         experiments=(MAIN,),
         statistic=f"{HERE}:excluded_rises",
         criterion={
-            "paper": Criterion({"minimum_step": (None, 2500), "rise": (2, None)}, source="sheet"),
-            "cpu": Criterion({"minimum_step": (None, 600), "rise": (2, None)}, source="ours", reason="fixed on seeds 100-102"),
+            "paper": Criterion(
+                {"minimum_step": (None, 2500), "rise": (2, None)},
+                source="ours",
+                reason="the specification asks for the minimum before 2500; that the loss then rises, which the claim "
+                "says, is asked for as well: on the paper's reference curve 40-fold",
+            ),
+            "cpu": Criterion(
+                {"minimum_step": (150, 600), "rise": (2, None)},
+                source="ours",
+                reason="the specification's 200 to 600, widened by one interval of observation, since seeds 100-102 "
+                "have the minimum at 250, 200 and 200; they rise 5.1, 5.5 and 3.2 times",
+            ),
         },
         source="Nanda et al. 2023, Fig. 7",
     ),
@@ -134,11 +149,18 @@ CLAIMS = (
         experiments=(MAIN, WITHOUT),
         statistic=f"{HERE}:never_without_decay",
         criterion={
-            "paper": Criterion({"test_accuracy": (None, 0.2)}, source="sheet"),
+            "paper": Criterion({"test_accuracy": (None, 0.2), "excluded_loss": (None, 1.0)}, source="sheet"),
             "cpu": Criterion(
-                {"leak_free_accuracy": (None, 0.2), "test_accuracy": (None, 0.9), "budget": (3, None)},
+                {
+                    "leak_free_accuracy": (None, 0.2),
+                    "test_accuracy": (None, 0.9),
+                    "excluded_loss": (None, 1.0),
+                    "budget": (3, None),
+                },
                 source="ours",
-                reason="fixed on seeds 100-102",
+                reason="the specification's 0.2 is asked of the test pairs whose mirror image is not trained on: half "
+                "of the table is trained on here, and a network that has only learned that addition commutes answers "
+                "about half of the test pairs (seeds 100-102: 0.46, 0.39, 0.48 of all, 0.02, 0.03, 0.02 leak-free)",
             ),
         },
         source="Nanda et al. 2023, App. D.1",

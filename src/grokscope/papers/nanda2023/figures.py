@@ -67,7 +67,9 @@ def weights(runs: Sequence[Run], phases: Phases) -> Figure:
     curves = [
         *curve_of(runs, "weights/sum_of_squares", "sum of squared weights", colour=TOTAL),
         *curve_of(runs, "gini/embedding", "Gini, embedding (right axis)", colour=TRAIN, axis="right"),
-        *curve_of(runs, "gini/neuron_to_logit", "Gini, neuron-to-logit map (right axis)", colour=RESTRICTED, axis="right"),
+        *curve_of(
+            runs, "gini/neuron_to_logit", "Gini, neuron-to-logit map (right axis)", colour=RESTRICTED, axis="right"
+        ),
     ]
     return lines(
         "Weights",

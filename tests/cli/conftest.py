@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from commands import NAME, TINY, ask, only_run
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one finished run, to be read only."""
+    root = tmp_path_factory.mktemp("store")
+    assert ask("run", NAME, *TINY, "--out", root).code == 0
+    return root
+
+
+@pytest.fixture(scope="session")
+def finished(root: Path) -> Path:
+    """The directory of that run."""
+    return only_run(root).directory

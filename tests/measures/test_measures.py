@@ -1,0 +1,168 @@
+"""The registered measures on snapshots whose answers are known in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import grokscope as gs
+from grokscope.batch import Batch
+from grokscope.facts import Facts, GroupStructure
+from grokscope.measures.base import Measure, evaluate, flatten, why_not
+from grokscope.measures.fourier import FOURIER
+from grokscope.measures.gini import GINI
+from grokscope.measures.gradient import GRADIENT
+from grokscope.measures.performance import PERFORMANCE, accuracy, loss
+from grokscope.measures.weights import WEIGHTS
+from grokscope.snapshot import Snapshot, Source, StepRecord
+
+P = 5
+
+
+def cosine_snapshot(alpha: float = 1.0, sign: int = 1, frequency: int = 1) -> Snapshot:
+    """A 'network' whose logits are alpha cos(2 pi k (a +- b - c) / 5), with one spare output like the "=" token."""
+    a, b = np.divmod(np.arange(P * P), P)
+    c = np.arange(P)
+    logits = alpha * np.cos(2 * np.pi * frequency * ((a + sign * b)[:, None] - c[None, :]) / P)
+    table = torch.tensor(np.concatenate([logits, np.full((P * P, 1), -9.0)], axis=1))
+    tokens = torch.tensor(np.stack([a, b, np.full(P * P, P)], axis=1))
+    sums = torch.tensor((a + b) % P)
+    rows = torch.arange(0, P * P, 2)
+    waves = torch.tensor(np.stack([np.cos(2 * np.pi * frequency * c / P), np.sin(2 * np.pi * frequency * c / P)], 1))
+    source = Source(
+        forward=lambda tensors, inputs: tensors["table"][inputs[:, 0] * P + inputs[:, 1]],
+        probes={"all": Batch(tokens, sums), "train": Batch(tokens[rows], sums[rows], parent="all", rows=rows)},
+        facts=Facts(
+            outputs=P + 1,
+            classes=P,
+            group=GroupStructure("cyclic", (np.arange(P)[:, None] + np.arange(P)) % P),
+        ),
+        roles={"neuron_to_logit": "waves", "embedding": "waves"},
+    )
+    return Snapshot(source, step=3, parameters={"table": table, "waves": waves})
+
+
+def values(measure: Measure, snapshot: Snapshot) -> dict[str, float]:
+    return {key: value for key, module, value in evaluate(measure, snapshot).rows if module is None}
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(1.0, 0.845781), (5.0, 0.0614863), (10.0, 0.00199389)])
+def test_restricted_loss_of_the_pure_circuit_is_its_loss(alpha: float, expected: float) -> None:
+    found = values(FOURIER, cosine_snapshot(alpha))
+    assert found["fourier/restricted_loss_online"] == pytest.approx(expected, rel=1e-5)
+    assert found["fourier/excluded_loss_online"] == pytest.approx(math.log(P), rel=1e-12)
+    assert found["fourier/key_frequencies_online"] == 1
+    assert found["fourier/restricted_accuracy_online"] == 1
+
+
+def test_the_wrong_symmetry_leaves_nothing_in_the_circuit() -> None:
+    snapshot = cosine_snapshot(1.0, sign=-1)
+    found = values(FOURIER, snapshot)
+    assert found["fourier/restricted_loss_online"] == pytest.approx(math.log(P), rel=1e-12)
+    outputs = snapshot.logits("train")[:, :P]
+    targets = snapshot.probe("train").targets
+    assert targets is not None
+    assert found["fourier/excluded_loss_online"] == pytest.approx(float(loss(outputs, targets)), rel=1e-12)
+
+
+def test_hindsight_takes_the_keys_of_the_reference_and_not_of_the_moment() -> None:
+    assert FOURIER.hindsight is not None
+    moment, end = cosine_snapshot(2.0, frequency=1), cosine_snapshot(2.0, frequency=2)
+    collected = FOURIER.hindsight.collect(moment)
+    reference = FOURIER.hindsight.reference(end)
+    assert reference["key_frequencies"].tolist() == [2]
+    found = FOURIER.hindsight.compare(reference, {**collected.kept, **collected.transient})
+    assert float(found["restricted_loss"]) == pytest.approx(math.log(P), rel=1e-12)
+    own = FOURIER.hindsight.compare(FOURIER.hindsight.reference(moment), {**collected.kept, **collected.transient})
+    assert flatten(FOURIER, own, suffix="_online").rows == evaluate(FOURIER, moment).rows
+
+
+def test_performance_by_hand() -> None:
+    outputs = torch.tensor([[0.0, 0.0], [math.log(3), 0.0]], dtype=torch.float64)
+    targets = torch.tensor([0, 1])
+    assert float(loss(outputs, targets)) == pytest.approx((math.log(2) + math.log(4)) / 2, rel=1e-12)
+    assert float(loss(outputs, targets, torch.tensor([1.0, 0.0]))) == pytest.approx(math.log(2), rel=1e-12)
+    assert float(accuracy(outputs, targets)) == 0.5
+    assert float(accuracy(torch.tensor([[0.0, 1.0, 9.0]]), torch.tensor([1]), classes=2)) == 1.0
+    squares = loss(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [1.0]]))
+    assert float(squares) == pytest.approx(2.5)
+
+
+def test_performance_keys_are_probe_and_metric() -> None:
+    model = nn.Linear(2, 3)
+    x, y = torch.randn(4, 2), torch.tensor([0, 1, 2, 0])
+    found = values(PERFORMANCE, Snapshot.of(model, train=(x, y)))
+    assert set(found) == {"train/loss", "train/accuracy"}
+    expected = nn.functional.cross_entropy(model(x).detach().double(), y)
+    assert found["train/loss"] == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_sums_of_squares_by_tensor_and_in_all_and_distance() -> None:
+    model = nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[3.0, 4.0]]))
+        model.bias.fill_(12.0)
+    start = Snapshot.of(model)
+    with torch.no_grad():
+        model.weight.add_(1.0)
+    rows = {(key, module): value for key, module, value in evaluate(WEIGHTS, Snapshot.of(model, initial=start)).rows}
+    assert rows["weights/sum_of_squares", None] == 16 + 25 + 144
+    assert rows["weights/tensor_sum_of_squares", "weight"] == 41
+    assert rows["weights/distance", None] == pytest.approx(math.sqrt(2))
+
+
+def test_gini_of_a_single_frequency_is_nearly_the_largest_there_is() -> None:
+    found = values(GINI, cosine_snapshot())
+    # two equal components of four non-constant ones: (2/n) sum i x_i / sum x - (n+1)/n = 0.5
+    assert found["gini/embedding"] == pytest.approx(0.5, abs=1e-12)
+
+
+def test_update_of_gradient_descent_on_a_quadratic() -> None:
+    before = {"w": torch.tensor([3.0, 4.0], dtype=torch.float64)}
+    rate = 0.1
+    record = StepRecord(before, before, {"w": (1 - rate) * before["w"]}, 12.5)
+    snapshot = Snapshot(
+        Source(forward=lambda tensors, inputs: inputs, probes={}), step=0, parameters=before, trial=lambda: record
+    )
+    found = values(GRADIENT, snapshot)
+    assert found["gradient/norm"] == pytest.approx(5)
+    assert found["gradient/update_norm"] == pytest.approx(0.5)
+    assert found["gradient/update_weight_cosine"] == pytest.approx(-1)
+
+
+@pytest.mark.parametrize(
+    ("measure", "sentence"),
+    [
+        (PERFORMANCE, "performance needs labelled data; this snapshot has none."),
+        (FOURIER, "fourier needs a task whose targets are sums modulo p; this task is not known to be one."),
+        (GRADIENT, "gradient looks at an update of the parameters; this snapshot has no update to look at."),
+    ],
+)
+def test_a_measure_that_does_not_apply_says_why(measure: Measure, sentence: str) -> None:
+    snapshot = Snapshot.of(nn.Linear(2, 2))
+    assert why_not(measure, snapshot) == sentence
+    with pytest.raises(gs_error(), match=sentence.split(";")[0]):
+        evaluate(measure, snapshot)
+
+
+def gs_error() -> type[Exception]:
+    from grokscope.errors import UsageError
+
+    return UsageError
+
+
+def test_float32_agrees_with_float64() -> None:
+    snapshot = cosine_snapshot(3.0)
+    single = Snapshot(
+        snapshot._source, step=3, parameters={name: tensor.float() for name, tensor in snapshot.parameters.items()}
+    )
+    for key, value in values(FOURIER, snapshot).items():
+        assert values(FOURIER, single)[key] == pytest.approx(value, rel=1e-5, abs=1e-6), key
+
+
+def test_public_face_reaches_the_mathematics() -> None:
+    assert float(gs.linalg.concentration.gini(torch.tensor([1.0, 2.0, 3.0, 4.0]))) == pytest.approx(0.25)  # type: ignore[attr-defined]
