@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import toys
 
+import toys
 from grokscope import registry
 from grokscope.execution.observe import rows_of
 from grokscope.execution.train import train

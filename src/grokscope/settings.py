@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +88,12 @@ class InterventionSettings(Part):
     point: ClassVar[Point]
     start: int = Field(default=0, ge=0)
     stop: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _starts_before_it_stops(self) -> InterventionSettings:
+        if self.stop is not None and self.stop <= self.start:
+            raise ValueError(f"an intervention from step {self.start} to {self.stop} never acts: stop must be later")
+        return self
 
     def active(self, step: int) -> bool:
         """Tell whether update ``step`` (from 0) is acted on."""

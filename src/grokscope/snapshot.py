@@ -35,7 +35,11 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Source:
-    """What every snapshot of one training shares: how to predict, the data, the facts, the roles."""
+    """What every snapshot of one training shares: how to predict, the data, the facts, the roles.
+
+    ``plain`` is the forward pass through the module's submodules, which ``activations`` looks at; the
+    module's own if absent.
+    """
 
     forward: Forward
     probes: Mapping[str, Batch]
@@ -44,6 +48,7 @@ class Source:
     module: nn.Module | None = None
     eval_chunk: int | None = None
     measure_seed: int = 0
+    plain: Forward | None = None
 
 
 class Snapshot:
@@ -145,6 +150,7 @@ class Snapshot:
             buffers={name: b.clone() for name, b in self._buffers.items()},
             initial=self._initial,
             clocks=self.clocks,
+            trial=self._trial,
         )
 
     def _check(self) -> None:
@@ -261,10 +267,11 @@ class Snapshot:
         if module is None:
             raise UsageError("this learner has no module whose activations could be read.")
         found: list[Tensor] = []
+        plain = self._source.plain or module_forward(module)
         chunk = self._source.eval_chunk or max(len(batch), 1)
         with sites(module, {site: lambda output: found.append(output.detach())}):
             for part in batch.inputs.split(chunk):
-                torch.func.functional_call(module, {**self._parameters, **self._buffers}, (part,))
+                plain({**self._parameters, **self._buffers}, part)
         return torch.cat(found)
 
     def singular_values(self, name: str) -> Tensor:
@@ -299,10 +306,13 @@ class _FastPath(nn.Module):
 
 
 @contextmanager
-def sites(module: nn.Module, actions: Mapping[str, Callable[[Tensor], Tensor | None]]) -> Iterator[set[str]]:
+def sites(
+    module: nn.Module, actions: Mapping[str, Callable[[Tensor], Tensor | None]], *, first: bool = False
+) -> Iterator[set[str]]:
     """Within the context, pass the outputs of named submodules through functions; yields those that fired.
 
-    A function that returns None only looks; one that returns a tensor replaces the output.
+    A function that returns None only looks; one that returns a tensor replaces the output. ``first`` ones
+    act before those already there, which then see the replaced output.
 
     Raises:
         UsageError: a name is no submodule, or a site did not fire in a forward within the context.
@@ -319,7 +329,7 @@ def sites(module: nn.Module, actions: Mapping[str, Callable[[Tensor], Tensor | N
                 fired.add(name)
                 return action(output)
 
-            handles.append(modules[name].register_forward_hook(hook))
+            handles.append(modules[name].register_forward_hook(hook, prepend=first))
         yield fired
         silent = set(actions) - fired
         if silent:

@@ -279,7 +279,8 @@ def _validated(kind: type[Any], values: dict[str, Any], section: str) -> Any:
 
 def _sentence(kind: type[Settings], values: Mapping[str, Any], error: ValidationError, section: str) -> str:
     """Say the first problem of a validation in one sentence, with the dotted key it is about."""
-    problem = error.errors()[0]
+    # a misspelled key comes before what is missing because of it
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     location = [str(word) for word in problem["loc"]]
     key = ".".join([section, *location] if section else location)
     if problem["type"] == "extra_forbidden":

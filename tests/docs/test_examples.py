@@ -32,7 +32,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=[str(path.relative_to(ROO
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MARKER = re.compile(r"<!-- (?:(runnable)|file: (\S+)) -->\n\Z")
 CODE_SPAN = re.compile(r"`([^`\n]+)`")
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MACHINE = re.compile(r"(?<![\w.~:/-])/(?:home|root|Users|tmp|var|opt|mnt|work|srv|usr)/|\b[A-Z]:\\")
 
 DRIVER = """

@@ -35,7 +35,14 @@ a signal after a checkpoint. An error is one sentence; --debug shows where it ca
 
 def build() -> App:
     """Return the application; its commands are loaded when they are called or listed."""
-    app = App(name="grokscope", help=HELP, version=_version, help_format="plaintext", result_action="return_value")
+    app = App(
+        name="grokscope",
+        help=HELP,
+        version=_version,
+        help_format="plaintext",
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,  # call() says that it was interrupted; cyclopts would end silently
+    )
     for position, (name, (target, about)) in enumerate(COMMANDS.items()):
         # the one-line help is given here so that listing the commands loads none of them
         app.command(f"grokscope.cli.{target}", name=name, help=about, sort_key=position)

@@ -14,7 +14,7 @@ from grokscope.store.jsonl import plain
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="one JSON document on stdout")]
 Out = Annotated[str | None, Parameter(help="parent directory of all runs (default: GROKSCOPE_RUNS, else ./runs)")]
-Strict = Annotated[bool, Parameter(negative="", help="exit with 1 if a run diverged or a claim is not reproduced")]
+Strict = Annotated[bool, Parameter(negative="", help="exit with 1 if a run diverged or a claim is not met")]
 
 STYLES = {
     "reproduced": "green",
@@ -90,3 +90,11 @@ def met_text(verdict: Mapping[str, Any]) -> str:
     if verdict["status"] != "inconclusive" or verdict.get("met") is None:
         return ""
     return " (met)" if verdict["met"] else " (not met)"
+
+
+def unmet(verdicts: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether ``--strict`` fails: a claim is not reproduced, or undecided without its criterion being met."""
+    return any(
+        v["status"] == "not reproduced" or (v["status"] == "inconclusive" and v.get("met") is not True)
+        for v in verdicts
+    )

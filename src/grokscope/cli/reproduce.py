@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from grokscope.cli.output import Json, Out, Strict, write, write_json, write_verdicts
+from grokscope.cli.output import Json, Out, Strict, unmet, write, write_json, write_verdicts
 from grokscope.errors import UsageError
 
 
@@ -56,8 +56,7 @@ def reproduce(
         write_verdicts(document["claims"])
         write()
         write(", ".join(f"{count} {status}" for status, count in document["summary"].items()) or "no claims")
-    unmet = any(verdict.status in ("not reproduced", "inconclusive") for verdict in board.verdicts)
-    return 1 if strict and unmet else 0
+    return 1 if strict and unmet(document["claims"]) else 0
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.cli.output import Json, Strict, number, table, write, write_json, write_verdicts
+from grokscope.cli.output import Json, Strict, number, table, unmet, write, write_json, write_verdicts
 from grokscope.report.sections import happened
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def write_summary(run: Run, *, report: Path | None, json: bool, strict: bool) ->
         write_json(summary)
     else:
         _write_text(summary)
-    failed = summary["status"] == "diverged" or any(c.get("met") is False for c in summary["claims"])
-    return 1 if strict and failed else 0
+    return 1 if strict and (summary["status"] == "diverged" or unmet(summary["claims"])) else 0
 
 
 def _write_text(summary: dict[str, Any]) -> None:

@@ -43,7 +43,8 @@ def render(runs: Sequence[StoredRun]) -> str:
     phases = [phase.as_dict() for phase in _phases(first)]
     figures = []
     for figure in paper.figures if paper is not None else ():
-        if experiment in figure.experiments:
+        # a run with a recording plan of its own may lack what a figure shows
+        if experiment in figure.experiments and any(run.has(key) for run in runs for key in figure.keys):
             drawn = load(figure.function)(runs, phases)
             figures.append((figure.id, figure.title, figure.caption, drawn))
     return page(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grokscope.claims import Verdict
+from grokscope.claims import Verdict, judge
 from grokscope.errors import GrokscopeError, unknown
-from grokscope.execution.judge import Runs, judge_claim
+from grokscope.execution.judge import Runs
 from grokscope.execution.place import find_place
 from grokscope.execution.plan import experiment_spec
+from grokscope.execution.processes import run_processes
 from grokscope.execution.progress import Progress
 from grokscope.execution.train import train
 from grokscope.paper import Paper
@@ -87,7 +85,7 @@ def reproduce(
         for seed, directory in zip(seeds, directories, strict=True):
             found[paper.id][seed][experiment] = open_run(directory)
     verdicts = [
-        judge_claim(PAPERS.get(name), claim, scale, found[name])
+        judge(claim, name, scale, found[name])
         for name in names
         for claim in PAPERS.get(name).claims
         if not experiments or set(claim.experiments) & set(experiments)
@@ -119,26 +117,25 @@ def _in_processes(
     root: Path,
     progress: Progress | None,
 ) -> None:
-    """Train each experiment in a process of its own, ``jobs`` at a time; a failed one fails the whole."""
-
-    def one(paper: Paper, experiment: str) -> None:
+    """Train each experiment in a process of its own, ``jobs`` at a time; a failed one fails the whole, at its end."""
+    left: list[str] = []
+    commands = []
+    for paper, experiment in wanted:
         specs = member_specs(f"{paper.id}/{experiment}", scale, seeds)
         if not fresh and all(find_place(group, root).state == "finished" for group in _groups(specs)):
-            return
+            continue
         command = [sys.executable, "-m", "grokscope", "reproduce", paper.id, "--experiment", experiment]
         command += ["--scale", scale, "--seed-list", ",".join(map(str, seeds)), "--out", str(root), "--json"]
-        with tempfile.TemporaryFile() as errors:
-            done = subprocess.run([*command, *(["--fresh"] if fresh else [])], stdout=subprocess.DEVNULL, stderr=errors)
-            errors.seek(0)
-            last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        if done.returncode:
-            raise GrokscopeError(f"{paper.id}/{experiment} ended with exit code {done.returncode}: {' '.join(last)}")
-        if progress is not None:
-            progress.note(f"{paper.id}/{experiment} is done.")
+        commands.append([*command, *(["--fresh"] if fresh else [])])
+        left.append(f"{paper.id}/{experiment}")
 
-    with ThreadPoolExecutor(jobs) as pool:
-        for future in [pool.submit(one, paper, experiment) for paper, experiment in wanted]:
-            future.result()
+    def tell(index: int, problem: str | None) -> None:
+        if progress is not None:
+            progress.note(f"{left[index]}: {problem or 'done'}")
+
+    for name, problem in zip(left, run_processes(commands, jobs=jobs, tell=tell), strict=True):
+        if problem is not None:
+            raise GrokscopeError(f"{name} failed: {problem}")
 
 
 def _groups(specs: Sequence[Spec]) -> list[Sequence[Spec]]:

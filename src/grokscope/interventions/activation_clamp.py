@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
+from grokscope.errors import UsageError
 from grokscope.settings import InterventionSettings, Point
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ class ActivationClamp(InterventionSettings):
     site: str
     value: float | None = None
     factor: float | None = None
-    units: tuple[int, ...] | None = Field(default=None, description="indices of the last axis; all if absent")
+    units: tuple[NonNegativeInt, ...] | None = Field(
+        default=None, min_length=1, description="indices of the last axis; all if absent"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> ActivationClamp:
@@ -42,6 +45,11 @@ class ActivationClamp(InterventionSettings):
         changed = value * self.factor if self.factor is not None else torch.full_like(value, self.value or 0.0)
         if self.units is None:
             return changed, state
+        if max(self.units) >= value.shape[-1]:
+            raise UsageError(
+                f"activation-clamp: unit {max(self.units)} of {self.site} is out of range; it has {value.shape[-1]} "
+                "units, counted from 0."
+            )
         index = torch.tensor(self.units, device=value.device)
         chosen = torch.zeros(value.shape[-1], dtype=torch.bool, device=value.device).index_fill(0, index, True)
         return torch.where(chosen, changed, value), state

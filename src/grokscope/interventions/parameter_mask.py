@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from grokscope.interventions.chosen import chosen
 from grokscope.settings import InterventionSettings, Point
 
 if TYPE_CHECKING:
@@ -45,11 +45,10 @@ class ParameterMask(InterventionSettings):
         for name in self._chosen(value):
             size = value[name].abs().flatten()
             count = max(1, round(self.keep * size.shape[0]))
-            threshold = size.sort(descending=True).values[count - 1]
-            fresh = (value[name].abs() >= threshold).to(value[name].dtype)
+            # by rank, so that equal magnitudes do not keep more than the share
+            rank = size.argsort(descending=True, stable=True).argsort()
+            fresh = (rank < count).to(value[name].dtype).reshape(value[name].shape)
             masks[name] = torch.where(state["chosen"] > 0, state[f"mask.{name}"], fresh)
-        if not masks:
-            return value, state
         masked = {name: tensor * masks[name] if name in masks else tensor for name, tensor in value.items()}
         total = sum(mask.numel() for mask in masks.values())
         dropped = sum((1 - mask).sum() for mask in masks.values()) / total
@@ -57,4 +56,4 @@ class ParameterMask(InterventionSettings):
         return masked, {**named, "chosen": torch.ones_like(state["chosen"]), "effect": torch.as_tensor(dropped)}
 
     def _chosen(self, parameters: dict[str, Tensor]) -> list[str]:
-        return [name for name in parameters if fnmatchcase(name, self.parameters)]
+        return chosen(parameters, self.parameters, self.name)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from grokscope.interventions.chosen import chosen
 from grokscope.settings import InterventionSettings, Point
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class WeightNormClamp(InterventionSettings):
         """Return the held norm (0 is: not yet known) and no effect."""
         import torch
 
-        some = next(iter(parameters.values()))
+        some = parameters[chosen(parameters, self.parameters, self.name)[0]]
         return {
             "held": torch.full((), self.norm or 0.0, dtype=some.dtype, device=some.device),
             "effect": torch.zeros((), dtype=some.dtype, device=some.device),
@@ -41,11 +41,9 @@ class WeightNormClamp(InterventionSettings):
         """Return the scaled parameters."""
         import torch
 
-        chosen = [name for name in value if fnmatchcase(name, self.parameters)]
-        if not chosen:
-            return value, state
-        norm = sum((value[name].square().sum() for name in chosen), torch.zeros_like(state["held"])).sqrt()
+        names = chosen(value, self.parameters, self.name)
+        norm = sum((value[name].square().sum() for name in names), torch.zeros_like(state["held"])).sqrt()
         held = torch.where(state["held"] > 0, state["held"], norm)
         scale = held / norm
-        scaled = {name: tensor * scale if name in chosen else tensor for name, tensor in value.items()}
+        scaled = {name: tensor * scale if name in names else tensor for name, tensor in value.items()}
         return scaled, {"held": held, "effect": state["effect"] + scale.log().abs()}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor
 
 from grokscope.batch import Batch
-from grokscope.errors import CheckpointError, UsageError
+from grokscope.errors import CheckpointError, UsageError, unknown
 from grokscope.learners.base import StateDict
 from grokscope.learners.losses import loss_function
 from grokscope.learners.optim.base import Optimizer
@@ -78,6 +78,7 @@ class GradientLearner:
         if spec.model is None:
             raise UsageError("the gradient learner trains a model: set model.name.")
         modules = [_build(one, task, dtype) for one, task in zip(specs, tasks, strict=True)]
+        _check_sites(modules[0], spec)
         module = copy.deepcopy(modules[0]).to(numerics.device)
         fast = numerics.path == "fast"
         loss_name = spec.learner.loss or tasks[0].loss  # type: ignore[attr-defined]
@@ -235,6 +236,15 @@ def _build(spec: Spec, task: Task, dtype: torch.dtype) -> torch.nn.Module:
     return spec.model.build(task.facts, generator(spec.seed.init, "init")).to(dtype)
 
 
+def _check_sites(module: torch.nn.Module, spec: Spec) -> None:
+    """Refuse a clamp at a submodule that is not there before any step is made, whenever it is to act."""
+    known = [name for name, _ in module.named_modules() if name]
+    for part in spec.interventions:
+        site = getattr(part, "site", None)
+        if part.point == "activation" and site not in known:
+            raise unknown("site", str(site), known)
+
+
 def _source(spec: Spec, task: Task, module: torch.nn.Module, *, fast: bool, dtype: torch.dtype) -> Source:
     private = module.to(spec.numerics.device).eval()
     return Source(
@@ -258,4 +268,4 @@ def _clamped_source(source: Source, spec: Spec, states: list[dict[str, Tensor]],
         with clamped(module, spec.interventions, list(states), step):
             return plain(tensors, inputs)
 
-    return Source(**{**source.__dict__, "forward": forward})
+    return replace(source, forward=forward, plain=forward)

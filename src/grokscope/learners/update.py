@@ -79,7 +79,7 @@ def clamped(
         site: str = intervention.site  # type: ignore[attr-defined]
         earlier = actions.get(site)
         actions[site] = act if earlier is None else lambda output, a=earlier, b=act: b(a(output))
-    return sites(module, actions) if actions else nullcontext()
+    return sites(module, actions, first=True) if actions else nullcontext()
 
 
 def _apply(kernel: Kernel, point: str, value: Any, states: list[dict[str, Tensor]], step: int, lift: Lift) -> Any:

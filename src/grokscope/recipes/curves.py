@@ -37,7 +37,6 @@ def phase_bands(phases: Sequence[dict[str, Any]]) -> list[Band]:
 
 
 def chance_line(runs: Sequence[Run], value: float, name: str) -> Curve:
-    """Return a dotted level over the steps of the first run."""
-    steps, _ = runs[0].series("train/loss")
-    ends = np.array([steps[0], steps[-1]])
+    """Return a dotted level from the first step to the last one of the first run."""
+    ends = np.array([0, runs[0].last_step or 1])
     return Curve(name, ends, np.full(2, value), colour="#888888", dash="dot")

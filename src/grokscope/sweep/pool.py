@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from grokscope.execution.processes import run_processes
 from grokscope.store import check_writable
 from grokscope.sweep.plan import Cell, Sweep
 
@@ -34,35 +31,33 @@ def run_pool(sweep: Sweep, root: Path, *, jobs: int = 1, tell: Callable[[str], N
         root: parent of all runs.
         jobs: processes at the same time.
         tell: called with one sentence for each cell that ends.
+
+    Raises:
+        StoreError: ``root`` cannot be written.
+        Interrupted: SIGINT or SIGTERM came; every cell that had begun has a checkpoint.
     """
     check_writable(root)
     paths = sweep.write_cells(root)
-    results: dict[int, Done] = {}
-    with ThreadPoolExecutor(max(jobs, 1)) as pool:
-        waiting = {}
-        for index, (cell, path) in enumerate(zip(sweep.cells, paths, strict=True)):
-            place = cell.place(root)
-            if place.state == "finished":
-                results[index] = Done(cell, place.members[0])
-                continue
-            waiting[pool.submit(_run, path, root, cell.spec.numerics.threads)] = index
-        for count, future in enumerate(as_completed(waiting), 1):
-            index = waiting[future]
-            cell = sweep.cells[index]
-            results[index] = Done(cell, cell.place(root).members[0], future.result())
-            values = ", ".join(f"{key}={value}" for key, value in cell.values.items())
-            ended = results[index].problem or "done"
-            tell(f"[{count}/{len(waiting)}] {values} seed {cell.seed}: {ended}")
-    return [results[index] for index in sorted(results)]
+    places = [cell.place(root) for cell in sweep.cells]
+    left = [index for index, place in enumerate(places) if place.state != "finished"]
+    count = 0
 
+    def ended(position: int, problem: str | None) -> None:
+        nonlocal count
+        count += 1
+        cell = sweep.cells[left[position]]
+        values = ", ".join(f"{key}={value}" for key, value in cell.values.items())
+        tell(f"[{count}/{len(left)}] {values} seed {cell.seed}: {problem or 'done'}")
 
-def _run(path: Path, root: Path, threads: int) -> str | None:
-    """Run one spec file in a process; return None, or the sentence in which it failed."""
-    command = [sys.executable, "-m", "grokscope", "run", str(path), "--out", str(root), "--json"]
-    # the process takes its threads from its spec; this keeps other libraries from taking more
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with tempfile.TemporaryFile() as errors:
-        code = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment).returncode
-        errors.seek(0)
-        lines = errors.read().decode(errors="replace").strip().splitlines()
-    return None if code == 0 else (lines[-1] if lines else f"exit code {code}")
+    problems = run_processes(
+        [[sys.executable, "-m", "grokscope", "run", str(paths[i]), "--out", str(root), "--json"] for i in left],
+        jobs=jobs,
+        # a process takes its threads from its spec; this keeps other libraries from taking more
+        threads=max((sweep.cells[i].spec.numerics.threads for i in left), default=1),
+        tell=ended,
+    )
+    found = dict(zip(left, problems, strict=True))
+    return [
+        Done(cell, cell.place(root).members[0] if index in found else places[index].members[0], found.get(index))
+        for index, cell in enumerate(sweep.cells)
+    ]

@@ -54,7 +54,8 @@ PAPER = Paper(
             "Fourier spectrum over training",
             EVERY,
             "grokscope.papers.nanda2023.figures:fourier_spectrum",
-            caption="Norm of each frequency of the neuron-to-logit map, over neurons; the key frequencies are those "
+            ("fourier/key_frequencies",),
+            "Norm of each frequency of the neuron-to-logit map, over neurons; the key frequencies are those "
             "above a quarter of the largest at the end.",
         ),
         Figure(
