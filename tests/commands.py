@@ -24,9 +24,10 @@ def setting(*changes: str) -> list[str]:
     return [word for change in changes for word in ("--set", change)]
 
 
+SMOKE = ["--scale", "smoke"]
+"""The experiment as its paper module has it: its runs speak to the claims."""
 TINY = [
-    "--scale",
-    "smoke",
+    *SMOKE,
     *setting(
         "learner.steps=6",
         "task.modulus=5",

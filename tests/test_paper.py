@@ -32,9 +32,7 @@ def experiment(name="main", **changes):
 
 
 def claim(id="C1", experiments=("main",)):
-    return Claim(
-        id, "It groks.", "Fig. 1", experiments, "m:f", criterion={"cpu": Criterion({"x": (0, 1)}, "sheet")}
-    )
+    return Claim(id, "It groks.", "Fig. 1", experiments, "m:f", criterion={"cpu": Criterion({"x": (0, 1)}, "sheet")})
 
 
 def paper(**changes):

@@ -103,9 +103,7 @@ def synthetic(steps, t1, t2, t3, *, end_of_squares=1000.0):
     steps = np.asarray(steps, dtype=float)
     excluded = np.exp(np.abs(np.log((steps + 1) / (t1 + 1))))
     slope = 1e-4
-    log_squares = np.log(end_of_squares) + slope * (
-        5 * np.clip(t3 - steps, 0, t3 - t2) + np.clip(t2 - steps, 0, None)
-    )
+    log_squares = np.log(end_of_squares) + slope * (5 * np.clip(t3 - steps, 0, t3 - t2) + np.clip(t2 - steps, 0, None))
     return {
         "train/accuracy": (steps, (steps >= t1 / 4).astype(float)),
         # below half its maximum well before t2: the slope of the weights decides
@@ -189,9 +187,7 @@ def test_without_one_of_the_keys_the_transition_rule_decides(lost):
     del table[lost]
     names = [phase.name for phase in segment(reader(table), RULE, 10_000)]
     assert names == (
-        ["memorisation", "generalised"]
-        if lost == "train/accuracy"
-        else ["memorisation", "plateau", "generalised"]
+        ["memorisation", "generalised"] if lost == "train/accuracy" else ["memorisation", "plateau", "generalised"]
     )
 
 
@@ -199,9 +195,7 @@ def test_curves_that_cannot_be_smoothed_or_logged_count_as_missing():
     steps = np.arange(0, 10_001, 100)
     table = synthetic(steps, 1000, 6000, 8000)
     assert circuit_boundaries(reader(table | {"fourier/excluded_loss": ([0, 9], [1, 2])})) is None
-    assert (
-        circuit_boundaries(reader(table | {"fourier/excluded_loss": (steps, np.full(101, np.nan))})) is None
-    )
+    assert circuit_boundaries(reader(table | {"fourier/excluded_loss": (steps, np.full(101, np.nan))})) is None
     assert circuit_boundaries(reader(table | {"weights/sum_of_squares": (steps, np.zeros(101))})) is None
 
 

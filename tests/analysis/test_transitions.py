@@ -152,9 +152,7 @@ def test_fraction_level_follows_a_scalar_down():
     assert level_crossing(read, level, sustain=3) == pytest.approx(10.0)
 
 
-@pytest.mark.parametrize(
-    "values", [[1, 1, 1, 1], [np.nan, 0, 1, 1], [np.nan] * 4, [0, np.inf, np.inf, np.inf]]
-)
+@pytest.mark.parametrize("values", [[1, 1, 1, 1], [np.nan, 0, 1, 1], [np.nan] * 4, [0, np.inf, np.inf, np.inf]])
 def test_a_scalar_without_a_way_to_go_crosses_no_fraction(values):
     read = series(k=([0, 1, 2, 3], values))
     assert level_crossing(read, Level(key="k", level=0.5, kind="fraction"), sustain=1) is None

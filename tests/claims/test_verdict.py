@@ -58,10 +58,7 @@ def pooled(low, high, **changes):
 
 
 def runs(*values, **options):
-    return {
-        seed: {"main": FakeRun(x, directory=Path(f"runs/s{seed}"), **options)}
-        for seed, x in enumerate(values)
-    }
+    return {seed: {"main": FakeRun(x, directory=Path(f"runs/s{seed}"), **options)} for seed, x in enumerate(values)}
 
 
 YES, NO, NIL = 0.5, 7.0, None
@@ -276,9 +273,7 @@ def test_pooled_lists_keep_the_same_order_of_seeds_and_every_bound_counts():
         given[seed]["control"] = FakeRun(given[seed]["main"].x)
     for least, status in ((0.0, "reproduced"), (2.0, "inconclusive"), (3.5, "not reproduced")):
         bounds = Criterion({"gap": (0, 0), "least": (least, None)}, "sheet")
-        both = claim(
-            kind="pooled", statistic=paired, experiments=("main", "control"), criterion={"cpu": bounds}
-        )
+        both = claim(kind="pooled", statistic=paired, experiments=("main", "control"), criterion={"cpu": bounds})
         assert judge(both, "p", "cpu", given).status == status
 
 

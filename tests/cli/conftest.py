@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from commands import NAME, TINY, ask, only_run
+from commands import NAME, SMOKE, ask, only_run
 
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one finished run, to be read only."""
+    """A store with one finished run, which speaks to its paper's claims; to be read only."""
     root = tmp_path_factory.mktemp("store")
-    assert ask("run", NAME, *TINY, "--out", root).code == 0
+    assert ask("run", NAME, *SMOKE, "--out", root).code == 0
     return root
 
 

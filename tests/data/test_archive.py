@@ -34,9 +34,7 @@ def test_names_are_sorted_files_filtered_by_suffix(archive: Path):
         assert folder.names(".png") == []
 
 
-@pytest.mark.parametrize(
-    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2]
-)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_members_are_read_and_nothing_is_written(tmp_path: Path, method: int):
     path = write(tmp_path / "images.zip", MEMBERS, method)
     with ZipFolder(str(path)) as folder:

@@ -99,9 +99,7 @@ def test_a_directory_that_is_not_there_or_not_set_is_told(tmp_path: Path):
 def test_unknown_names_offer_the_nearest(tmp_path: Path):
     with pytest.raises(UsageError, match=r"unknown data set 'mnits': did you mean 'mnist'"):
         locate("mnits", "a", tmp_path)
-    with pytest.raises(
-        UsageError, match=r"unknown file of the data set 'toy' 'a.bin': did you mean 'a.bin.gz'"
-    ):
+    with pytest.raises(UsageError, match=r"unknown file of the data set 'toy' 'a.bin': did you mean 'a.bin.gz'"):
         locate(TOY, "a.bin", tmp_path)
 
 
@@ -121,9 +119,7 @@ def test_inventory_of_an_empty_directory_tells_how_to_get_each(tmp_path: Path):
 
 @pytest.mark.usefixtures("toy_only")
 def test_inventory_without_a_directory_names_the_variable():
-    assert {(row["status"], "set GROKSCOPE_DATA" in str(row["how"])) for row in inventory()} == {
-        ("missing", True)
-    }
+    assert {(row["status"], "set GROKSCOPE_DATA" in str(row["how"])) for row in inventory()} == {("missing", True)}
 
 
 @pytest.mark.usefixtures("toy_only")

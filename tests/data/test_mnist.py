@@ -56,16 +56,12 @@ def test_the_data_directory_setting_is_used(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_unknown_split_is_told_before_any_file_is_looked_for(tmp_path: Path):
-    with pytest.raises(
-        UsageError, match=r"unknown split of the data set 'mnist' 'tests': did you mean 'test'"
-    ):
+    with pytest.raises(UsageError, match=r"unknown split of the data set 'mnist' 'tests': did you mean 'test'"):
         load_mnist("tests", tmp_path)
 
 
 def test_absence_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(
-        DataError, match=r"train-images-idx3-ubyte.gz of the data set 'mnist' was not found in"
-    ):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz of the data set 'mnist' was not found in"):
         load_mnist("train", tmp_path)
     monkeypatch.delenv("GROKSCOPE_DATA", raising=False)
     with pytest.raises(DataError, match=r"no data directory is set: set GROKSCOPE_DATA") as caught:

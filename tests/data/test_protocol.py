@@ -69,9 +69,7 @@ def test_every_registered_set_is_described_and_its_loader_importable():
 def test_an_unknown_set_offers_the_nearest():
     with pytest.raises(UsageError, match=r"unknown data set 'minst': did you mean 'mnist'"):
         load("minst", "train")
-    with pytest.raises(
-        UsageError, match=r"unknown split of the data set 'mnist' 'trian': did you mean 'train'"
-    ):
+    with pytest.raises(UsageError, match=r"unknown split of the data set 'mnist' 'trian': did you mean 'train'"):
         load("mnist", "trian")
 
 
@@ -135,13 +133,9 @@ def test_a_third_partys_texts_come_through_the_same_protocol(tmp_path: Path):
 def test_broken_third_parties_are_told_and_hide_nobody(tmp_path: Path):
     assert {"reviews", "broken", "misnamed", "function"} <= set(names())
     assert find("mnist") is CATALOGUE["mnist"]
-    with pytest.raises(
-        DataError, match=r"'broken' of the package reviews-package cannot be imported \(ModuleNot"
-    ):
+    with pytest.raises(DataError, match=r"'broken' of the package reviews-package cannot be imported \(ModuleNot"):
         find("broken")
-    with pytest.raises(
-        DataError, match=r"'misnamed' of the package reviews-package .* is the data set 'reviews'"
-    ):
+    with pytest.raises(DataError, match=r"'misnamed' of the package reviews-package .* is the data set 'reviews'"):
         find("misnamed")
     with pytest.raises(DataError, match=r"'function' of the package reviews-package .* is function"):
         find("function")

@@ -120,9 +120,7 @@ def test_keys_are_those_above_a_quarter_of_the_largest():
     assert fourier.key_frequencies(norms, threshold=0.2) == (2, 3, 4, 8)
 
 
-@pytest.mark.parametrize(
-    "norms", [[1.0, 2.9, 1.0, 1.1], [0.0, 0.0], [1.0], [1.0, math.nan], [1.0, math.inf, 1.0]]
-)
+@pytest.mark.parametrize("norms", [[1.0, 2.9, 1.0, 1.1], [0.0, 0.0], [1.0], [1.0, math.nan], [1.0, math.inf, 1.0]])
 def test_a_run_without_a_circuit_has_no_keys(norms: list[float]):
     assert fourier.key_frequencies(torch.tensor(norms)) == ()
 
@@ -188,9 +186,7 @@ def test_losses_equal_their_definition_on_each_split(p: int):
     for split in (torch.arange(p * p), train, test):
         counts = torch.bincount(sums[split], minlength=p)
         expected = naive_losses(restricted, sums)[split].mean()
-        torch.testing.assert_close(
-            fourier.restricted_loss(diagonal, keys, counts), expected, rtol=1e-10, atol=0
-        )
+        torch.testing.assert_close(fourier.restricted_loss(diagonal, keys, counts), expected, rtol=1e-10, atol=0)
         right = (restricted.argmax(1) == sums)[split].double().mean()
         torch.testing.assert_close(fourier.restricted_accuracy(diagonal, keys, counts), right)
         expected = naive_losses(excluded, sums)[split].mean()
@@ -340,9 +336,7 @@ def test_float32_input_is_computed_in_float64():
         assert single.dtype == torch.float64
         torch.testing.assert_close(single, double, rtol=1e-5, atol=1e-5)
     rounded = suite(logits.float())[2]
-    torch.testing.assert_close(
-        rounded, fourier.anti_diagonal_mean(logits.float().double()), rtol=1e-14, atol=1e-15
-    )
+    torch.testing.assert_close(rounded, fourier.anti_diagonal_mean(logits.float().double()), rtol=1e-14, atol=1e-15)
     tiny = fourier.cross_entropy(torch.tensor([30.0, 0.0]), torch.tensor(0)).item()
     assert tiny == pytest.approx(math.exp(-30), rel=1e-2)  # float32 would give 0; eps/e^-30 = 2e-3
 

@@ -47,9 +47,7 @@ def test_kill_9_frees_the_lock_at_once(tmp_path):
     with start(HOLD, tmp_path) as process:
         assert process.stdout.readline() == "held\n"
         assert is_locked(tmp_path)
-        with pytest.raises(
-            StoreError, match=rf"another process \(pid {process.pid}\); wait for it or stop it\."
-        ):
+        with pytest.raises(StoreError, match=rf"another process \(pid {process.pid}\); wait for it or stop it\."):
             DirectoryLock(tmp_path).acquire()
         process.kill()
         process.wait()

@@ -158,9 +158,7 @@ def test_a_truncated_log_is_told_with_both_numbers(directory):
         log(writer, range(4))
         position = writer.position()
         os.truncate(directory / "scalars.jsonl", 100)
-        with pytest.raises(
-            StoreError, match=rf"byte 100, but step 3 ends at byte {position}: .*earlier checkpoint"
-        ):
+        with pytest.raises(StoreError, match=rf"byte 100, but step 3 ends at byte {position}: .*earlier checkpoint"):
             writer.truncate(position, 3)
         with pytest.raises(StoreError, match="not the end of a line"):
             writer.truncate(50, 3)
@@ -221,9 +219,7 @@ with RunWriter.create(sys.argv[1], spec={}, environment={}) as writer:
     except StoreError as error:
         print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(directory)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script, str(directory)], capture_output=True, text=True, check=True)
     log_bytes = (directory / "scalars.jsonl").read_bytes()
     steps = [row["step"] for row in read_lines(directory / "scalars.jsonl")]
     assert steps == list(range(len(steps)))
@@ -340,8 +336,6 @@ def test_a_closed_writer_writes_nothing(directory):
 
 
 def test_importing_the_store_loads_neither_torch_nor_duckdb():
-    script = (
-        "import sys, grokscope.store; print({'torch', 'duckdb', 'pandas', 'safetensors'} & set(sys.modules))"
-    )
+    script = "import sys, grokscope.store; print({'torch', 'duckdb', 'pandas', 'safetensors'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -29,9 +29,7 @@ class Level(BaseModel):
     def _from_pair(cls, value: Any) -> Any:
         if isinstance(value, list | tuple):
             if not 2 <= len(value) <= 4:
-                raise ValueError(
-                    "a level is (key, level), with kind and direction after them where they differ"
-                )
+                raise ValueError("a level is (key, level), with kind and direction after them where they differ")
             return dict(zip(("key", "level", "kind", "direction"), value, strict=False))
         return value
 

@@ -166,9 +166,7 @@ def _judge_seeds(
         values=values,
         interval=interval(primary),
         missing=[seed for seed in blank.seeds if met[seed] is None],
-        reason=" ".join(
-            [f"{hits} of {count} seeds meet the criterion, {misses} fail it.", *_few(count), *notes]
-        ),
+        reason=" ".join([f"{hits} of {count} seeds meet the criterion, {misses} fail it.", *_few(count), *notes]),
     )
 
 
@@ -183,9 +181,7 @@ def _judge_pooled(
 
     def pool(seeds: Iterable[int]) -> tuple[dict[str, float | None], str]:
         chosen = list(seeds)
-        return _evaluate(
-            function, {name: [usable[seed][name] for seed in chosen] for name in claim.experiments}
-        )
+        return _evaluate(function, {name: [usable[seed][name] for seed in chosen] for name in claim.experiments})
 
     missing = [seed for seed in blank.seeds if seed not in usable]
     if not usable:

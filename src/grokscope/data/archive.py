@@ -13,7 +13,7 @@ from types import TracebackType
 from grokscope.errors import DataError, nearest
 
 # What zipfile and its decompressors raise on a member that is damaged or packed in a way Python lacks.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, ValueError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 
 
 class ZipFolder:
@@ -40,10 +40,8 @@ class ZipFolder:
             raise DataError(
                 f"cannot read the zip file {self.path}: {reason}; check that it exists and may be read."
             ) from error
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise DataError(
-                f"{self.path} is not a whole zip file ({_reason(error)}): fetch it again."
-            ) from error
+        except (zipfile.BadZipFile, RuntimeError, ValueError) as error:
+            raise DataError(f"{self.path} is not a whole zip file ({_reason(error)}): fetch it again.") from error
         for info in self._archive.infolist():
             # Both spellings: zipfile cuts a name at a NUL byte and rewrites the separator on Windows.
             if _unsafe(info.filename) or _unsafe(info.orig_filename):
@@ -86,9 +84,7 @@ class ZipFolder:
             info = self._archive.getinfo(name)
         except KeyError as error:
             close = nearest(name, self.names())
-            hint = (
-                f"did you mean {' or '.join(map(repr, close))}?" if close else "names() lists what it holds."
-            )
+            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "names() lists what it holds."
             raise DataError(f"the zip file {self.path} holds no member {name!r}: {hint}") from error
         if info.is_dir():
             raise DataError(

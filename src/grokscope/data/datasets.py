@@ -217,6 +217,4 @@ def catalogue() -> dict[str, DataSet]:
 
 
 def _third_party() -> dict[str, EntryPoint]:
-    return {
-        entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name not in CATALOGUE
-    }
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name not in CATALOGUE}

@@ -101,9 +101,7 @@ def inventory(
     return rows
 
 
-def _examine(
-    dataset: DataSet, file: DataFile, root: Path | None, verify: bool
-) -> dict[str, str | int | None]:
+def _examine(dataset: DataSet, file: DataFile, root: Path | None, verify: bool) -> dict[str, str | int | None]:
     if root is None:
         how = f"set {DIRECTORY_VARIABLE} to the data directory; get it from {dataset.source}"
         return _row(dataset.name, file.path, "missing", how=how)

@@ -17,9 +17,7 @@ SIDE = 28
 _PREFIX = {"train": "train", "test": "t10k"}
 
 
-def load_mnist(
-    split: str, directory: str | os.PathLike[str] | None = None, *, limit: int | None = None
-) -> Samples:
+def load_mnist(split: str, directory: str | os.PathLike[str] | None = None, *, limit: int | None = None) -> Samples:
     """Return the training or the test digits of MNIST from the data directory.
 
     Args:

@@ -124,7 +124,7 @@ def place_of(run: StoredRun) -> tuple[list[Spec], Place, Path]:
 def environment() -> dict[str, Any]:
     """Return versions and machine, as far as they are known without loading torch."""
     versions = {}
-    for package in ("grokscope", "torch", "numpy", "scipy", "safetensors", "duckdb"):
+    for package in ("grokscope", "torch", "numpy", "safetensors", "duckdb", "pandas", "plotly"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -87,6 +87,7 @@ def _train(specs: Sequence[Spec], place: Place, root: Path, progress: Progress) 
 
 
 def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter], progress: Progress) -> None:
+    from grokscope.execution.hindsight import complete
     from grokscope.execution.observe import Observer
     from grokscope.loop.encoding import encode_checkpoint
     from grokscope.loop.loop import Ended, Hooks, Plan, run_loop
@@ -116,6 +117,9 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
                 if observer.ended is None:
                     snapshot = learner.snapshot(state, index)
                     observer.observe(snapshot, learner.scalars(state, index))
+                    if observer.ended == "stopped":
+                        # the others may train on, and this member's end is here
+                        complete(observer, snapshot)
                     snapshot.close()
             statuses = {observer.ended for observer in observers}
             if None in statuses:
@@ -163,7 +167,7 @@ def _finish(learner: Learner, state: Any, ended: Ended, observers: Sequence[Obse
     from grokscope.execution.hindsight import complete, drop_transient
 
     for index, observer in enumerate(observers):
-        if (observer.ended or ended.status) != "diverged":
+        if observer.ended is None:
             last = learner.snapshot(state, index)
             complete(observer, last)
             last.close()
@@ -195,7 +199,7 @@ def _restored(
             state = learner.restore(specs, tasks, stored)
             for index, writer in enumerate(writers):
                 writer.truncate(entry.marks[str(index)], entry.step)
-        except (CheckpointError, StoreError) as error:
+        except (CheckpointError, StoreError, KeyError) as error:
             # this checkpoint, or the log that goes with it, is damaged: an earlier one may not be
             for writer in writers:
                 writer.event("checkpoint_skipped", step=entry.step, reason=str(error))

@@ -22,9 +22,7 @@ def gini(values: Num[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
         [0.25, 0.75]
     """
     if values.ndim == 0 or values.shape[-1] == 0:
-        raise UsageError(
-            f"values of shape {tuple(values.shape)} were given: give at least one on the last axis."
-        )
+        raise UsageError(f"values of shape {tuple(values.shape)} were given: give at least one on the last axis.")
     if bool((values < 0).any()):
         raise UsageError(
             f"a value of {values.min().item():g} was given: the Gini coefficient needs non-negative values, "
@@ -52,9 +50,7 @@ def inverse_participation_ratio(rows: Num[Tensor, "n p"]) -> Float[Tensor, " n"]
         1.0
     """
     if rows.ndim != 2 or rows.shape[1] < 2:
-        raise UsageError(
-            f"rows of shape {tuple(rows.shape)} were given: give (rows, p) with p of at least 2."
-        )
+        raise UsageError(f"rows of shape {tuple(rows.shape)} were given: give (rows, p) with p of at least 2.")
     length = rows.shape[1]
     power = torch.fft.rfft(rows.to(torch.float64), dim=1).abs().square()
     # Frequencies k and p − k are one real wave; the constant, and p/2 for even p, have no partner.

@@ -45,9 +45,7 @@ def frequencies(modulus: int) -> range:
     return range(1, modulus // 2 + 1)
 
 
-def fourier_basis(
-    modulus: int, *, dtype: torch.dtype = torch.float64, device: Device = None
-) -> Float[Tensor, "p p"]:
+def fourier_basis(modulus: int, *, dtype: torch.dtype = torch.float64, device: Device = None) -> Float[Tensor, "p p"]:
     """Return the orthonormal real Fourier basis of functions on Z/p, one basis vector per row.
 
     Row 0 is 1/√p; rows 2k−1 and 2k are cos(w_k a) and sin(w_k a) over √(p/2); for even p the last row
@@ -104,13 +102,9 @@ def key_frequencies(norms: PerFrequency, *, threshold: float = 0.25, silence: fl
         ((2, 4), ())
     """
     if norms.ndim != 1 or len(norms) == 0 or bool((norms < 0).any()):
-        raise UsageError(
-            f"norms {[*norms.shape]} are not a list of non-negative numbers: give one a frequency."
-        )
+        raise UsageError(f"norms {[*norms.shape]} are not a list of non-negative numbers: give one a frequency.")
     if not 0 <= threshold < 1 or not silence >= 0:
-        raise UsageError(
-            f"threshold is {threshold}, silence {silence}: give 0 <= threshold < 1, silence >= 0."
-        )
+        raise UsageError(f"threshold is {threshold}, silence {silence}: give 0 <= threshold < 1, silence >= 0.")
     norms = norms.to(torch.float64)
     largest = norms.max()
     if bool(largest < silence * norms.median()):
@@ -165,9 +159,7 @@ def restricted_logits(diagonal: Diagonal, keys: Iterable[int]) -> Diagonal:
     return diagonal.mean(dim=0, dtype=torch.float64) + component
 
 
-def cross_entropy(
-    logits: Float[Tensor, "*batch c"], targets: Int[Tensor, "*batch"]
-) -> Float[Tensor, "*batch"]:
+def cross_entropy(logits: Float[Tensor, "*batch c"], targets: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Return −log softmax(logits)[target] for each item, in nats, computed in float64.
 
     (…, C) and (…) to (…). Raises UsageError where the shapes disagree; a target outside 0, …, C−1
@@ -388,9 +380,7 @@ def _mean_over_pairs(values: Tensor, counts: Tensor | None) -> Tensor:
     if counts is None:
         return values.mean()
     if counts.shape != values.shape:
-        raise UsageError(
-            f"counts of shape {[*counts.shape]} were given: give one per sum, {[*values.shape]}."
-        )
+        raise UsageError(f"counts of shape {[*counts.shape]} were given: give one per sum, {[*values.shape]}.")
     if bool((counts < 0).any()) or not bool(counts.any()):
         raise UsageError("the counts are negative or all zero: give the split's number of pairs of each sum.")
     weights = counts.to(values)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from grokscope.errors import UsageError
+from grokscope.registry import MEASURES
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -107,12 +108,16 @@ def why_not(measure: Measure, snapshot: Snapshot) -> str | None:
     return None
 
 
-def evaluate(measure: Measure, snapshot: Snapshot) -> Reading:
-    """Return what a measure gives at a snapshot; a hindsight measure gives its ``_online`` variant.
+def evaluate(measure: Measure | str, snapshot: Snapshot) -> Reading:
+    """Return what a measure, or the registered one of that name, gives at a snapshot.
+
+    A hindsight measure gives its ``_online`` variant.
 
     Raises:
-        UsageError: the measure does not apply; the message says why.
+        UsageError: there is no such measure, or it does not apply; the message says why.
     """
+    if isinstance(measure, str):
+        measure = MEASURES.get(measure)
     reason = why_not(measure, snapshot)
     if reason is not None:
         raise UsageError(reason)
@@ -130,6 +135,8 @@ def flatten(measure: Measure, result: Result, *, suffix: str = "") -> Reading:
     rows: list[tuple[str, str | None, float]] = []
     arrays: dict[str, Tensor] = {}
     for name, value in result.items():
+        if not name or "@" in name:
+            raise UsageError(f"{measure.name} gave the key {name!r}: keys are words, without @.")
         key = measure.key(name) + suffix
         if isinstance(value, Mapping):
             rows += [(key, module, float(number)) for module, number in value.items()]

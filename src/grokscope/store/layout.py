@@ -50,9 +50,7 @@ def run_directory(
     return Path(root) / safe_name(paper) / safe_name(experiment) / name
 
 
-def existing_copies(
-    root: Path | str, paper: str, experiment: str, scale: str, seed: int, identity: str
-) -> list[Path]:
+def existing_copies(root: Path | str, paper: str, experiment: str, scale: str, seed: int, identity: str) -> list[Path]:
     """Return the stored runs of this identity, in the order of their copies."""
     first = run_directory(root, paper, experiment, scale, seed, identity)
     named = re.compile(re.escape(first.name) + r"(?:\.(\d+))?")
@@ -64,14 +62,10 @@ def existing_copies(
     return [copies[copy] for copy in sorted(copies)]
 
 
-def free_directory(
-    root: Path | str, paper: str, experiment: str, scale: str, seed: int, identity: str
-) -> Path:
+def free_directory(root: Path | str, paper: str, experiment: str, scale: str, seed: int, identity: str) -> Path:
     """Return the directory of the first copy of a run that is not stored yet."""
     copy = 1
-    while (
-        (path := run_directory(root, paper, experiment, scale, seed, identity, copy)).joinpath(SPEC).exists()
-    ):
+    while (path := run_directory(root, paper, experiment, scale, seed, identity, copy)).joinpath(SPEC).exists():
         copy += 1
     return path
 

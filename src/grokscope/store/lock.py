@@ -66,12 +66,9 @@ class DirectoryLock:
         process = owner.decode(errors="replace").strip() or "unknown"
         if process == str(os.getpid()):
             return (
-                f"{self.directory} is being written by this process (pid {process}) already; "
-                "close that writer first."
+                f"{self.directory} is being written by this process (pid {process}) already; close that writer first."
             )
-        return (
-            f"{self.directory} is being written by another process (pid {process}); wait for it or stop it."
-        )
+        return f"{self.directory} is being written by another process (pid {process}); wait for it or stop it."
 
     def __enter__(self) -> DirectoryLock:
         self.acquire()

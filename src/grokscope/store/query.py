@@ -54,9 +54,7 @@ def runs_table(root: Path | str, pattern: str | None = None) -> list[dict[str, A
             }
             row["paper"], row["experiment"] = directory.parent.parent.name, directory.parent.name
             row["scale"] = directory.name.rsplit("-s", 1)[0]
-        if pattern is None or _matches(
-            pattern, f"{row['paper']}/{row['experiment']}/{row['scale']}", directory.name
-        ):
+        if pattern is None or _matches(pattern, f"{row['paper']}/{row['experiment']}/{row['scale']}", directory.name):
             rows.append(row)
     return rows
 
@@ -134,9 +132,7 @@ def _source(connection: Any, number: int, run: StoredRun) -> tuple[str, list[str
     import duckdb
 
     sealed = sealed_file(run.directory)
-    if sealed is not None and not any(
-        char in str(sealed) for char in "*?["
-    ):  # DuckDB reads those as patterns
+    if sealed is not None and not any(char in str(sealed) for char in "*?["):  # DuckDB reads those as patterns
         query = "SELECT step, key, module, value, version FROM read_parquet(?)"
         try:
             connection.execute(f"{query} LIMIT 0", [str(sealed)])

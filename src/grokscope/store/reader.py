@@ -141,17 +141,13 @@ class StoredRun:
             if not matching:
                 raise unknown("key", key, {*self.keys(), *(pair[0] for pair in pairs)})
             chosen |= matching
-        kept = np.array(
-            [pair in chosen for pair in zip(columns["key"], columns["module"], strict=True)], bool
-        )
+        kept = np.array([pair in chosen for pair in zip(columns["key"], columns["module"], strict=True)], bool)
         return {name: column[kept] for name, column in columns.items()}
 
     def final(self) -> dict[str, float]:
         """Return the last value of each flat key."""
         series = self._series()
-        return {
-            flat_key(*pair): float(series[pair][1][-1]) for pair in sorted(series, key=lambda p: flat_key(*p))
-        }
+        return {flat_key(*pair): float(series[pair][1][-1]) for pair in sorted(series, key=lambda p: flat_key(*p))}
 
     @property
     def last_step(self) -> int | None:
@@ -190,9 +186,7 @@ class StoredRun:
     def references(self) -> list[str]:
         """Return the names of the run's reference arrays, sorted."""
         root = self.directory / "arrays" / "references"
-        return sorted(
-            path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.safetensors")
-        )
+        return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.safetensors"))
 
     def reference(self, name: str) -> dict[str, np.ndarray]:
         """Return the tensors of a reference array.
@@ -203,9 +197,7 @@ class StoredRun:
         """
         if name not in self.references():
             raise unknown("reference", name, self.references())
-        return _tensors(
-            self.directory / "arrays" / "references" / f"{safe_name(name, nested=True)}.safetensors"
-        )
+        return _tensors(self.directory / "arrays" / "references" / f"{safe_name(name, nested=True)}.safetensors")
 
     @property
     def checkpoints(self) -> CheckpointStore:
@@ -278,8 +270,7 @@ def _document(path: Path) -> dict[str, Any]:
     schema = tree.pop("schema", SCHEMA)
     if schema != SCHEMA:
         raise StoreError(
-            f"{path.name} in {path.parent} has schema {schema!r}, and this grokscope reads {SCHEMA}: "
-            "update grokscope."
+            f"{path.name} in {path.parent} has schema {schema!r}, and this grokscope reads {SCHEMA}: update grokscope."
         )
     return tree
 

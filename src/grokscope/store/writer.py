@@ -30,9 +30,7 @@ def document(values: Mapping[str, Any]) -> bytes:
 
 def _scalar_line(step: int, key: str, module: str | None, value: float, version: int) -> str:
     if not key or "@" in key:
-        raise UsageError(
-            f"{key!r} cannot be the key of a scalar: write measure/key, the module apart from it."
-        )
+        raise UsageError(f"{key!r} cannot be the key of a scalar: write measure/key, the module apart from it.")
     if step < 0:
         raise UsageError(f"step {step} of {key}: steps count from 0.")
     number = encode_value(value)
@@ -70,9 +68,7 @@ class RunWriter:
         self._not_durable: set[Path] = set()
 
     @classmethod
-    def create(
-        cls, directory: Path | str, *, spec: Mapping[str, Any], environment: Mapping[str, Any]
-    ) -> RunWriter:
+    def create(cls, directory: Path | str, *, spec: Mapping[str, Any], environment: Mapping[str, Any]) -> RunWriter:
         """Start a run: its directory, lock, ``environment.json``, ``spec.json`` and status ``running``.
 
         Raises:
@@ -86,9 +82,7 @@ class RunWriter:
         try:
             for name in (SPEC, "scalars.jsonl"):
                 if (directory / name).exists():
-                    raise StoreError(
-                        f"{directory} holds a run already ({name}): resume it or choose another."
-                    )
+                    raise StoreError(f"{directory} holds a run already ({name}): resume it or choose another.")
             writer = cls(directory, lock)
             # spec.json makes a directory a run, so it comes when nothing else is missing
             atomic_write(directory / "environment.json", document(environment))
@@ -184,9 +178,7 @@ class RunWriter:
         """
         self._check_open()
         if "time" in fields:
-            raise UsageError(
-                f"the event {kind!r} has a field 'time', which is set by the store: name it otherwise."
-            )
+            raise UsageError(f"the event {kind!r} has a field 'time', which is set by the store: name it otherwise.")
         line = dumps({"time": time.time(), "kind": kind, **fields}) + "\n"
         append(self._events, line.encode(), kept=self._kept())
 
@@ -267,9 +259,7 @@ class RunWriter:
 
     def _array_folder(self, name: str) -> Path:
         if safe_name(name, nested=True).split("/")[0] == "references":
-            raise UsageError(
-                "arrays of a step cannot be called 'references', where the run's references lie."
-            )
+            raise UsageError("arrays of a step cannot be called 'references', where the run's references lie.")
         return self.directory / "arrays" / name
 
     def _is_reference(self, path: Path) -> bool:

@@ -152,8 +152,8 @@ CLAIMS = (
             "paper": Criterion(
                 {"test_accuracy": (None, 0.2), "excluded_loss": (None, 1.0)},
                 source="ours",
-                reason="the specification asks for test accuracy below 0.2 and an excluded loss that stays low: at most "
-                "1 nat, where the reference run with weight decay rises to 13",
+                reason="the specification asks for test accuracy below 0.2 and an excluded loss that stays low: at "
+                "most 1 nat, where the reference run with weight decay rises to 13",
             ),
             "cpu": Criterion(
                 {
