@@ -117,14 +117,14 @@ def evaluate(measure: Measure | str, snapshot: Snapshot) -> Reading:
         UsageError: there is no such measure, or it does not apply; the message says why.
     """
     if isinstance(measure, str):
-        measure = MEASURES.get(measure)
+        return evaluate(MEASURES.get(measure), snapshot)
     reason = why_not(measure, snapshot)
     if reason is not None:
         raise UsageError(reason)
-    if measure.hindsight is not None:
-        collected = snapshot.memo(("collected", measure.name), lambda: measure.hindsight.collect(snapshot))  # type: ignore[union-attr]
-        reference = measure.hindsight.reference(snapshot)
-        result = measure.hindsight.compare(reference, {**collected.kept, **collected.transient})
+    hindsight = measure.hindsight
+    if hindsight is not None:
+        collected = snapshot.memo(("collected", measure.name), lambda: hindsight.collect(snapshot))
+        result = hindsight.compare(hindsight.reference(snapshot), {**collected.kept, **collected.transient})
         return flatten(measure, result, suffix="_online")
     assert measure.compute is not None
     return flatten(measure, measure.compute(snapshot))
