@@ -54,7 +54,13 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def applied(numerics: Numerics) -> Iterator[None]:
-    """Within the context: the spec's threads, deterministic algorithms, full-precision products."""
+    """Within the context: the spec's threads, deterministic algorithms, full-precision products.
+
+    On one CPU thread, numbers too small to be normal (below 1e-38 in float32) are taken as 0. Without
+    weight decay the loss falls until gradients and their squares are of that kind, and arithmetic on them
+    is several times slower. The processor keeps this switch for each thread and shows it to none, so with
+    several threads, where it could not be relied on, it stays off.
+    """
     check_device(numerics.device)
     if numerics.device.startswith("cuda"):
         # what cuBLAS needs to be repeatable; read when its first handle is made
@@ -64,8 +70,11 @@ def applied(numerics: Numerics) -> Iterator[None]:
     deterministic = torch.get_deterministic_debug_mode()
     precision = torch.get_float32_matmul_precision()
     fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    flush = numerics.threads == 1 and numerics.device == "cpu"
     try:
         torch.set_num_threads(numerics.threads)
+        if flush:
+            torch.set_flush_denormal(True)
         # the same switch as use_deterministic_algorithms, which would import the compiler: seconds a process
         torch.set_deterministic_debug_mode("error")
         torch.set_float32_matmul_precision("highest")
@@ -73,6 +82,8 @@ def applied(numerics: Numerics) -> Iterator[None]:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         yield
     finally:
+        if flush:
+            torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(deterministic)
         torch.set_float32_matmul_precision(precision)

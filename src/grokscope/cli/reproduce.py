@@ -18,7 +18,10 @@ def reproduce(
     experiment: Annotated[
         list[str] | None, Parameter(negative="", help="only this experiment and the claims on it")
     ] = None,
-    jobs: Annotated[int, Parameter(help="experiments trained at the same time, each in a process")] = 1,
+    jobs: Annotated[
+        int | None,
+        Parameter(help="experiments trained at the same time (default: the processors; 1 at smoke scale)"),
+    ] = None,
     fresh: Annotated[bool, Parameter(negative="", help="do not use stored runs")] = False,
     out: Out = None,
     json: Json = False,
@@ -32,11 +35,14 @@ def reproduce(
         seeds: how many seeds, from 0; a verdict needs 3.
     """
     from grokscope.cli.live import progress
+    from grokscope.execution.processes import processors
     from grokscope.execution.reproduce import reproduce as reproduce_papers
 
     chosen = parse_seeds(seed_list) if seed_list is not None else tuple(range(seeds))
     if not chosen:
         raise UsageError(f"seeds = {seed_list or seeds}: give at least one seed; a verdict needs 3.")
+    if jobs is None:
+        jobs = 1 if scale == "smoke" else processors()
     if jobs < 1:
         raise UsageError(f"jobs = {jobs}: give at least 1.")
     board = reproduce_papers(

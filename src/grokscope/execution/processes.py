@@ -15,12 +15,21 @@ from grokscope.execution.signals import Interrupted, caught
 POLL_SECONDS = 0.05
 
 
+def processors() -> int:
+    """Return how many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
 def run_processes(
     commands: Sequence[Sequence[str]],
     *,
     jobs: int,
     threads: int = 1,
     tell: Callable[[int, str | None], None] = lambda index, problem: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[str | None]:
     """Run commands, ``jobs`` at a time; return for each, in order, None or the last line it said as it failed.
 
@@ -32,6 +41,7 @@ def run_processes(
         jobs: processes at the same time.
         threads: how many threads libraries may take in each that are told by the environment.
         tell: called with the index and the problem of each that ends.
+        say: called with each line that a process writes to stderr while it runs.
 
     Raises:
         Interrupted: a signal came; all processes have ended.
@@ -40,6 +50,7 @@ def run_processes(
     problems: list[str | None] = [None] * len(commands)
     waiting = list(range(len(commands)))
     running: dict[int, tuple[subprocess.Popen[bytes], IO[bytes]]] = {}
+    heard: dict[int, int] = {}
     with caught() as interrupted:
         try:
             while waiting or running:
@@ -59,6 +70,7 @@ def run_processes(
                     )
                     running[index] = (process, errors)
                 for index, (process, errors) in list(running.items()):
+                    heard[index] = _pass_on(errors, heard.get(index, 0), say)
                     if process.poll() is not None:
                         problems[index] = _problem(process.returncode, errors)
                         del running[index]
@@ -78,6 +90,16 @@ def _stop(running: dict[int, tuple[subprocess.Popen[bytes], IO[bytes]]], number:
         process.wait()
         errors.close()
         del running[index]
+
+
+def _pass_on(errors: IO[bytes], begin: int, say: Callable[[str], None]) -> int:
+    """Say the whole lines written since byte ``begin``; return where the next one begins."""
+    # the process writes at the file's shared offset, which a seek here would move
+    fresh = os.pread(errors.fileno(), 1 << 16, begin)
+    whole, newline, _ = fresh.rpartition(b"\n")
+    for line in whole.decode(errors="replace").splitlines():
+        say(line)
+    return begin + len(whole) + len(newline)
 
 
 def _problem(code: int, errors: IO[bytes]) -> str | None:

@@ -133,7 +133,11 @@ def _in_processes(
         if progress is not None:
             progress.note(f"{left[index]}: {problem or 'done'}")
 
-    for name, problem in zip(left, run_processes(commands, jobs=jobs, tell=tell), strict=True):
+    def say(line: str) -> None:
+        if progress is not None:
+            progress.note(line)
+
+    for name, problem in zip(left, run_processes(commands, jobs=jobs, tell=tell, say=say), strict=True):
         if problem is not None:
             raise GrokscopeError(f"{name} failed: {problem}")
 
