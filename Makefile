@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/grokscope run nanda2023/modular-addition --scale cpu --seed 0
+	$(BIN)/grokscope run nanda2023/modular-addition --scale cpu --seed 1
 
 test: lint types unit
 

@@ -46,7 +46,7 @@ VALUES: dict[str, Any] = {"site": "at_hidden.0", "parameters": "W_E", "keep": 0.
 MORE: dict[str, dict[str, Any]] = {"activation-clamp": {"factor": 0.5}}
 """What fields without a default are given, and what a part needs besides."""
 
-PARTS = [(kind, name) for kind, (parts, _) in KINDS.items() for name in parts]
+PARTS = [(kind, name) for kind, names in BUILTIN.items() for name in names]
 MODULES = [m.name for m in pkgutil.walk_packages(grokscope.__path__, "grokscope.") if not m.name.endswith("__main__")]
 
 
@@ -56,7 +56,9 @@ def required(kind: type[Settings]) -> Iterable[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_builtin_parts_are_there(kind: str) -> None:
+    strangers = {name for name in KINDS[kind][0] if not name.startswith("toy-")} - set(BUILTIN[kind])
     assert set(BUILTIN[kind]) <= set(KINDS[kind][0])
+    assert all("grokscope" not in KINDS[kind][0].get(name).__module__ for name in strangers)
 
 
 @pytest.mark.parametrize(("kind", "name"), PARTS)

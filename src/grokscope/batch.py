@@ -25,14 +25,14 @@ class Batch:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def to(self, device: str | torch.device, dtype: torch.dtype | None = None) -> Batch:
-        """Return the batch on ``device``; floating inputs and targets in ``dtype``."""
+    def to(self, device: str | torch.device, dtype: torch.dtype | None = None, *, copy: bool = False) -> Batch:
+        """Return the batch on ``device``; floating inputs and targets in ``dtype``; its own tensors if ``copy``."""
 
         def move(tensor: Tensor | None) -> Tensor | None:
             if tensor is None:
                 return None
             floating = tensor.is_floating_point() and dtype is not None
-            return tensor.to(device=device, dtype=dtype if floating else None)
+            return tensor.to(device=device, dtype=dtype if floating else None, copy=copy)
 
         moved = move(self.inputs)
         assert moved is not None

@@ -19,6 +19,12 @@ class Window(BaseModel):
     stop: int = Field(ge=0)
     every: int = Field(default=1, ge=1)
 
+    @model_validator(mode="after")
+    def _forward(self) -> Window:
+        if self.stop < self.start:
+            raise ValueError(f"a window from {self.start} to {self.stop} holds no step: stop must not come first")
+        return self
+
     def next_after(self, step: int) -> int | None:
         """Return the first step of the window after ``step``, or None."""
         if step < self.start:

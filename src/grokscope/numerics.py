@@ -1,13 +1,19 @@
-"""The numerics of a run, applied to torch for as long as it trains, and put back afterwards."""
+"""The numerics of a run, applied to torch for as long as it trains, and put back afterwards.
+
+Two settings of the process stay: how glibc keeps freed memory, and the cuBLAS workspace that repeatable
+products on a GPU need.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -66,25 +72,33 @@ def applied(numerics: Numerics) -> Iterator[None]:
         # what cuBLAS needs to be repeatable; read when its first handle is made
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     keep_freed_memory()
-    threads = torch.get_num_threads()
-    deterministic = torch.get_deterministic_debug_mode()
-    precision = torch.get_float32_matmul_precision()
-    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     flush = numerics.threads == 1 and numerics.device == "cpu"
-    try:
-        torch.set_num_threads(numerics.threads)
+    with contextlib.ExitStack() as stack:
+        for change, now, wanted in _switches(numerics):
+            stack.callback(change, now)
+            change(wanted)
         if flush:
+            stack.callback(torch.set_flush_denormal, False)
             torch.set_flush_denormal(True)
-        # the same switch as use_deterministic_algorithms, which would import the compiler: seconds a process
-        torch.set_deterministic_debug_mode("error")
-        torch.set_float32_matmul_precision("highest")
-        # no code of ours reads uninitialised memory, and filling it costs a few per cent of a step
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         yield
-    finally:
-        if flush:
-            torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
-        torch.set_deterministic_debug_mode(deterministic)
-        torch.set_float32_matmul_precision(precision)
-        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+def _switches(numerics: Numerics) -> list[tuple[Callable[[Any], Any], Any, Any]]:
+    """Return (setter, value now, value wanted) of everything in torch that moves the bits of a run."""
+    deterministic, cudnn = torch.utils.deterministic, torch.backends.cudnn  # type: ignore[attr-defined]
+    return [
+        (torch.set_num_threads, torch.get_num_threads(), numerics.threads),
+        # the same switch as use_deterministic_algorithms, which would import the compiler: seconds a process
+        (torch.set_deterministic_debug_mode, torch.get_deterministic_debug_mode(), "error"),
+        (torch.set_float32_matmul_precision, torch.get_float32_matmul_precision(), "highest"),
+        (partial(setattr, cudnn, "allow_tf32"), cudnn.allow_tf32, False),
+        (partial(setattr, cudnn, "benchmark"), cudnn.benchmark, False),
+        # models are built in float32 and cast, so that every dtype starts from the same draws
+        (torch.set_default_dtype, torch.get_default_dtype(), torch.float32),
+        # no code of ours reads uninitialised memory, and filling it costs a few per cent of a step
+        (
+            partial(setattr, deterministic, "fill_uninitialized_memory"),
+            deterministic.fill_uninitialized_memory,
+            False,
+        ),
+    ]

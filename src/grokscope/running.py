@@ -139,7 +139,7 @@ def run(
     name: str,
     *,
     scale: str = "cpu",
-    seed: int = 0,
+    seed: int | None = None,
     set: Mapping[str, Any] | None = None,
     interventions: Sequence[str] = (),
     out: str | Path | None = None,
@@ -151,7 +151,7 @@ def run(
     Args:
         name: ``paper/experiment``, or the path of a TOML or JSON spec file.
         scale: ``smoke``, ``cpu`` or ``paper``.
-        seed: the base seed of every stream.
+        seed: the base seed of every stream; absent: 0, or the file's.
         set: dotted overrides, such as ``{"optimizer.weight_decay": 0.5}``.
         interventions: ``NAME:key=value,…`` each.
         out: parent of all runs; ``GROKSCOPE_RUNS`` or ``./runs`` if absent.

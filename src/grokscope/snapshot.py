@@ -37,8 +37,8 @@ class StepRecord:
 class Source:
     """What every snapshot of one training shares: how to predict, the data, the facts, the roles.
 
-    ``plain`` is the forward pass through the module's submodules, which ``activations`` looks at; the
-    module's own if absent.
+    ``loss`` names the loss trained on, where it is known. ``plain`` is the forward pass through the
+    module's submodules, which ``activations`` looks at; the module's own if absent.
     """
 
     forward: Forward
@@ -49,6 +49,7 @@ class Source:
     eval_chunk: int | None = None
     measure_seed: int = 0
     plain: Forward | None = None
+    loss: str | None = None
 
 
 class Snapshot:
@@ -185,6 +186,11 @@ class Snapshot:
         return self._source.facts
 
     @property
+    def loss(self) -> str | None:
+        """The name of the loss trained on (``cross-entropy``, ``mean-squared-error``), where it is known."""
+        return self._source.loss
+
+    @property
     def probes(self) -> Mapping[str, Batch]:
         """The named batches measures may look at."""
         self._check()
@@ -206,10 +212,12 @@ class Snapshot:
         role = (self._source.roles or {}).get(name)
         if role is None:
             return None
-        if callable(role):
-            return role(self._parameters)
-        if ":" in role:
-            return load(role)(self._parameters)
+        if callable(role) or ":" in role:
+            function = role if callable(role) else load(role)
+            try:
+                return function(self._parameters)
+            except KeyError:
+                return None  # the function is for another model's parameters
         if role not in self._parameters:
             raise unknown(f"parameter for the role {name}", role, self._parameters)
         return self._parameters[role]
@@ -344,8 +352,9 @@ def sites(
 def infer_roles(module: nn.Module) -> dict[str, str]:
     """Return the parameters of a module that play the common roles: ``embedding`` and ``readout``.
 
-    The embedding is the first ``nn.Embedding`` (or a matrix called W_E, wte, embed…), the readout the
-    last matrix of a linear layer (or one called W_U, lm_head, unembed, classifier…).
+    The embedding is the matrix called W_E, wte, embed or the like, else that of the first ``nn.Embedding``;
+    the readout the matrix called W_U, lm_head, unembed, classifier or the like, else that of the last linear
+    layer.
     """
     roles: dict[str, str] = {}
     matrices = [name for name, parameter in module.named_parameters() if parameter.ndim == 2]
@@ -355,11 +364,13 @@ def infer_roles(module: nn.Module) -> dict[str, str]:
             roles.setdefault("embedding", f"{prefix}weight")
         elif isinstance(child, nn.Linear):
             roles["readout"] = f"{prefix}weight"
-    for role, pattern in (
-        ("embedding", r"(^|\.)(W_E|wte|embed\w*)(\.weight)?$"),
-        ("readout", r"(^|\.)(W_U|lm_head|unembed\w*|classifier|readout|head)(\.weight)?$"),
+    for role, words in (
+        ("embedding", ("W_E", "wte", "tok_emb", "token_embedding", "embed", "embedding")),
+        ("readout", ("W_U", "lm_head", "unembed", "classifier", "readout", "head")),
     ):
-        for name in matrices:
-            if re.search(pattern, name):
-                roles[role] = name
+        for word in words:
+            named = [name for name in matrices if re.search(rf"(^|\.){word}(\.weight)?$", name)]
+            if named:
+                roles[role] = named[0]
+                break
     return roles

@@ -119,13 +119,19 @@ class Spec(Settings):
         """``paper/experiment``."""
         return f"{self.paper}/{self.experiment}"
 
+    @property
+    def intervention_labels(self) -> tuple[str, ...]:
+        """The names of the interventions, numbered where two have the same."""
+        names = [part.name for part in self.interventions]
+        return tuple(name if names.count(name) == 1 else f"{name}.{index}" for index, name in enumerate(names))
+
     def tree(self) -> dict[str, Any]:
         """Return the spec as plain values, as it is written to ``spec.json``."""
         return self.model_dump(mode="json")
 
     @property
     def training_id(self) -> str:
-        """Hash of all that decides the parameters: 64 hexadecimal digits.
+        """Hash of all that decides the parameters and what measures draw and compute: 64 hexadecimal digits.
 
         The recording plan, the step limit, labels and the transition rule are outside it.
         """

@@ -200,7 +200,7 @@ def test_claims(root: Path, finished: Path) -> None:
     ("status", "met", "code"),
     [
         ("reproduced", True, 0),
-        ("not testable here", None, 0),
+        ("not testable here", None, 1),  # nothing was judged
         ("inconclusive", True, 0),  # met, by too few seeds to say so
         ("inconclusive", None, 1),
         ("not reproduced", False, 1),

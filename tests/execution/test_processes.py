@@ -76,3 +76,14 @@ def test_an_error_here_leaves_no_process_behind(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="the table"):
         run_processes(commands, jobs=2, tell=tell)
     assert (tmp_path / "file").read_text() in ("SIGTERM", "begun")
+
+
+def test_what_a_process_says_is_passed_on_while_it_runs() -> None:
+    code = (
+        "import sys, time\n"
+        "for i in range(3):\n"
+        "    sys.stderr.write(f'line {i}\\n'); sys.stderr.flush(); time.sleep(0.05)"
+    )
+    said: list[str] = []
+    assert run_processes([python(code)], jobs=1, say=said.append) == [None]
+    assert said == ["line 0", "line 1", "line 2"]

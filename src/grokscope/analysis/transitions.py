@@ -56,14 +56,14 @@ class Transition:
     """Where a run crossed its levels, on the rule's axis; None is never reached (or not measured).
 
     ``delay_ratio`` = generalise / fit, None if the fit is at 0. ``censored``: the run ended before
-    it generalised.
+    it generalised; None if that was not measured.
     """
 
     fit_step: float | None
     generalise_step: float | None
     delay_steps: float | None
     delay_ratio: float | None
-    censored: bool
+    censored: bool | None
 
     def as_dict(self) -> dict[str, float | bool | None]:
         """Return the fields by name."""
@@ -163,10 +163,16 @@ def transition(series: Series, rule: TransitionRule) -> Transition:
     if fit is not None and generalise is not None:
         delay = generalise - fit
         ratio = generalise / fit if fit > 0 else None
+    censored: bool | None = generalise is None
+    if generalise is None:
+        try:
+            series(rule.generalise.key)
+        except (KeyError, ValueError):
+            censored = None
     return Transition(
         fit_step=fit,
         generalise_step=generalise,
         delay_steps=delay,
         delay_ratio=ratio,
-        censored=generalise is None,
+        censored=censored,
     )

@@ -30,6 +30,7 @@ class Criterion:
 
     The first name is the primary statistic, the one a verdict shows. ``source`` tells whose criterion
     it is: the claim's own (``sheet``), or one we fixed before judging (``ours``), with its ``reason``.
+    ``calibration`` are the seeds it was fixed on, which therefore cannot be evidence for it.
 
     Example:
         >>> criterion = Criterion({"fit_step": (None, 400)}, "sheet")
@@ -43,6 +44,7 @@ class Criterion:
     bounds: Mapping[str, Bounds]
     source: Source
     reason: str = ""
+    calibration: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.bounds:

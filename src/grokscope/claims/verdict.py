@@ -70,11 +70,18 @@ def judge(claim: Claim, paper_id: str, scale: str, runs: Runs) -> Verdict:
     if one lies wholly outside, else inconclusive. Fewer than 3 seeds: inconclusive, with ``met``. No
     criterion for the scale, or an experiment without any run: not testable here.
 
-    A statistic that raises, and a run that has not ended, leave their seed without a value.
+    A statistic that raises, and a run that has not ended, leave their seed without a value. Seeds that the
+    criterion was fixed on are left out; if there are no others, they are shown and nothing is judged.
 
     Raises:
         GrokscopeError: the claim's statistic cannot be loaded.
     """
+    criterion = claim.criterion.get(scale)
+    calibrated = [seed for seed in sorted(runs) if criterion is not None and seed in criterion.calibration]
+    if calibrated and len(calibrated) < len(runs):
+        verdict = judge(claim, paper_id, scale, {seed: runs[seed] for seed in runs if seed not in calibrated})
+        left = ", ".join(map(str, calibrated))
+        return replace(verdict, reason=f"{verdict.reason} Left out, as the criterion was fixed on them: seeds {left}.")
     seeds = sorted(runs)
     given = [(seed, name) for seed in seeds for name in claim.experiments if name in runs[seed]]
     blank = Verdict(
@@ -88,7 +95,6 @@ def judge(claim: Claim, paper_id: str, scale: str, runs: Runs) -> Verdict:
         missing=seeds,
         runs=list(dict.fromkeys(str(runs[seed][name].directory) for seed, name in given)),
     )
-    criterion = claim.criterion.get(scale)
     if criterion is None:
         reason = claim.untestable.get(scale, f"The claim has no criterion for the scale {scale}.")
         return replace(blank, reason=reason)
@@ -98,9 +104,13 @@ def judge(claim: Claim, paper_id: str, scale: str, runs: Runs) -> Verdict:
         listed = ", ".join(f"{paper_id}/{name}" for name in absent)
         return replace(blank, reason=f"There are no runs of {listed} at scale {scale}.")
     usable, notes = _usable(claim, runs)
-    if claim.kind == "pooled":
-        return _judge_pooled(blank, claim, criterion, usable, notes)
-    return _judge_seeds(blank, claim, criterion, usable, notes)
+    kind = _judge_pooled if claim.kind == "pooled" else _judge_seeds
+    verdict = kind(blank, claim, criterion, usable, notes)
+    if calibrated:
+        return replace(
+            verdict, status="inconclusive", reason=f"The criterion was fixed on these seeds. {verdict.reason}"
+        )
+    return verdict
 
 
 def _usable(claim: Claim, runs: Runs) -> tuple[dict[int, dict[str, RunLike]], list[str]]:

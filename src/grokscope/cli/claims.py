@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grokscope.cli.output import Json, Out, Strict, unmet, write_json, write_verdicts
+from grokscope.cli.output import Json, Out, Strict, unjudged, unmet, write_json, write_verdicts
 
 
 def claims(*runs: str, out: Out = None, json: Json = False, strict: Strict = False) -> int:
@@ -32,4 +32,4 @@ def claims(*runs: str, out: Out = None, json: Json = False, strict: Strict = Fal
         write_json({"schema": 1, "summary": summary, "claims": verdicts})
     else:
         write_verdicts(verdicts)
-    return 1 if strict and unmet(verdicts) else 0
+    return 1 if strict and (unmet(verdicts) or unjudged(verdicts)) else 0

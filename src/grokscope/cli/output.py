@@ -98,3 +98,8 @@ def unmet(verdicts: Sequence[Mapping[str, Any]]) -> bool:
         v["status"] == "not reproduced" or (v["status"] == "inconclusive" and v.get("met") is not True)
         for v in verdicts
     )
+
+
+def unjudged(verdicts: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether no claim was judged at all, which ``--strict`` does not take for success either."""
+    return all(v["status"] == "not testable here" for v in verdicts)

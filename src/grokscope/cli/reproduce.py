@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from grokscope.cli.output import Json, Out, Strict, unmet, write, write_json, write_verdicts
+from grokscope.cli.output import Json, Out, Strict, unjudged, unmet, write, write_json, write_verdicts
 from grokscope.errors import UsageError
 
 
@@ -39,6 +39,8 @@ def reproduce(
     from grokscope.execution.reproduce import reproduce as reproduce_papers
 
     chosen = parse_seeds(seed_list) if seed_list is not None else tuple(range(seeds))
+    if len(set(chosen)) < len(chosen):
+        raise UsageError(f"{seed_list!r} names a seed twice: each counts once.")
     if not chosen:
         raise UsageError(f"seeds = {seed_list or seeds}: give at least one seed; a verdict needs 3.")
     if jobs is None:
@@ -62,7 +64,7 @@ def reproduce(
         write_verdicts(document["claims"])
         write()
         write(", ".join(f"{count} {status}" for status, count in document["summary"].items()) or "no claims")
-    return 1 if strict and unmet(document["claims"]) else 0
+    return 1 if strict and (unmet(document["claims"]) or unjudged(document["claims"])) else 0
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ def run(
     name: str,
     *,
     scale: str = "cpu",
-    seed: int = 0,
+    seed: int | None = None,
     set_: Annotated[
         list[str] | None, Parameter(name="--set", negative="", help="KEY=VALUE, as in optimizer.weight_decay=0.5")
     ] = None,
@@ -31,7 +31,7 @@ def run(
     Args:
         name: PAPER/EXPERIMENT (see: grokscope list), or a TOML or JSON spec file.
         scale: smoke, cpu or paper.
-        seed: the base seed; every random stream is derived from it.
+        seed: the base seed, from which every random stream is derived (default: 0, or the file's).
     """
     from grokscope.cli.live import progress
     from grokscope.cli.show import write_summary

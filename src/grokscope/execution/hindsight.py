@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from grokscope.execution.observe import Observer, transient_name
+from grokscope.execution.place import TRANSIENT
 from grokscope.loop.encoding import decode, encode_tensors
 from grokscope.measures.base import Measure, flatten, why_not
 from grokscope.store import RunWriter, StoredRun
@@ -17,16 +18,17 @@ if TYPE_CHECKING:
 
 
 def complete(observer: Observer, last: Snapshot) -> None:
-    """Compare everything the hindsight measures collected with the last snapshot, and drop what was transient.
+    """Compare everything the hindsight measures collected with the last snapshot.
 
     A measure that raises leaves an event; the others are completed all the same.
     """
     started = time.perf_counter()
     for measure in observer.measures.values():
-        if measure.hindsight is None or why_not(measure, last) is not None:
+        if measure.hindsight is None:
             continue
         try:
-            _complete(measure, observer.writer, last)
+            if why_not(measure, last) is None:
+                _complete(measure, observer.writer, last)
         except Exception as error:
             observer.writer.event(
                 "measure_failed",
@@ -44,18 +46,21 @@ def _complete(measure: Measure, writer: RunWriter, last: Snapshot) -> None:
     reference = measure.hindsight.reference(last)
     writer.reference(measure.name, encode_tensors(reference, {"step": last.step, "version": measure.version}))
     rows = []
-    for step in run.array_steps(transient_name(measure.name)):
-        collected = {**_stored(run, measure.name, step), **_stored(run, transient_name(measure.name), step)}
+    names = [name for name in (measure.name, transient_name(measure.name)) if name in run.arrays()]
+    for step in sorted({step for name in names for step in run.array_steps(name)}):
+        collected = {key: tensor for name in names for key, tensor in _stored(run, name, step).items()}
         reading = flatten(measure, measure.hindsight.compare(reference, collected))
         rows += [(step, key, module, value, measure.version) for key, module, value in reading.rows]
+        if reading.arrays:
+            writer.array(f"{measure.name}.hindsight", step, encode_tensors(reading.arrays))
     writer.backfill(measure.name, rows)
 
 
-def drop_transient(observer: Observer) -> None:
+def drop_transient(writer: RunWriter) -> None:
     """Remove what the hindsight measures no longer need; called when the run has been sealed."""
-    for measure in observer.measures.values():
-        if measure.hindsight is not None:
-            observer.writer.drop_arrays(transient_name(measure.name))
+    for name in StoredRun(writer.directory).arrays():
+        if name.endswith(TRANSIENT):
+            writer.drop_arrays(name)
 
 
 def _stored(run: StoredRun, name: str, step: int) -> dict[str, Tensor]:

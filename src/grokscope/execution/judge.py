@@ -19,7 +19,8 @@ Runs = dict[int, dict[str, StoredRun]]
 def speaks(run: StoredRun) -> bool:
     """Tell whether a run is its paper's experiment at its scale, not one with settings of its own.
 
-    What is recorded and labels do not matter; what is trained, and for how many steps, does.
+    It must train the same for as many steps, with the same roles and stop rule, and be observed at the same
+    steps by at least the same measures: crossings and extremes depend on all of these.
     """
     spec = run.spec
     if spec["paper"] not in PAPERS:
@@ -33,7 +34,12 @@ def speaks(run: StoredRun) -> bool:
         stored = stored_spec(run)
     except UsageError:
         return False  # a scale or a key of another version of the paper
-    return own.solo_id == stored.solo_id and own.learner.steps == stored.learner.steps
+    return (
+        own.solo_id == stored.solo_id
+        and own.learner.steps == stored.learner.steps
+        and (own.roles, own.stop, own.record.observe) == (stored.roles, stored.stop, stored.record.observe)
+        and set(own.record.measures) <= set(stored.record.measures)
+    )
 
 
 def verdicts_on(runs: Sequence[StoredRun]) -> list[Verdict]:

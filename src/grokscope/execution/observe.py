@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from grokscope.execution.place import TRANSIENT
 from grokscope.loop.encoding import encode_tensors
 from grokscope.measures.base import Measure, evaluate, why_not
 from grokscope.registry import MEASURES
@@ -24,7 +25,7 @@ Row = tuple[str, str | None, float, int]
 
 def transient_name(measure: str) -> str:
     """Return the array name under which a hindsight measure keeps what is dropped when the run is sealed."""
-    return f"{measure}.transient"
+    return f"{measure}{TRANSIENT}"
 
 
 class Observer:

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from grokscope.store import (
 )
 
 GROUP_FILE = "group.json"
+TRANSIENT = ".transient"
+"""How the names of arrays end that hindsight measures need until a run is sealed."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +102,15 @@ def place_of(run: StoredRun) -> tuple[list[Spec], Place, Path]:
     Raises:
         StoreError: the group's file, or one of its members, is missing.
     """
-    root = run.directory.parents[2]
+    directory = run.directory.resolve()
+    root = directory.parents[2]
     spec = stored_spec(run)
     if spec.group is None:
-        members = [run.directory]
-        checkpoints = run.directory
+        members = [directory]
+        checkpoints = directory
     else:
-        _, dot, copy = run.directory.name.partition(".")
-        checkpoints = group_directory(root, f"{spec.group}{dot}{copy}")
+        copy = re.fullmatch(r".*-[0-9a-f]{8}(\.\d+)?", directory.name)
+        checkpoints = group_directory(root, f"{spec.group}{(copy[1] if copy else None) or ''}")
         try:
             names = json.loads((checkpoints / GROUP_FILE).read_text())["members"]
         except (OSError, ValueError, KeyError) as error:

@@ -33,7 +33,7 @@ def experiment_spec(
     name: str,
     *,
     scale: str = "cpu",
-    seed: int = 0,
+    seed: int | None = None,
     changes: Mapping[str, Any] | None = None,
     interventions: Sequence[str] = (),
 ) -> Spec:
@@ -42,7 +42,7 @@ def experiment_spec(
     Args:
         name: ``paper/experiment``, or the path of a spec file.
         scale: ``smoke``, ``cpu`` or ``paper``; a file has no scales.
-        seed: the base seed; every stream is derived from it.
+        seed: the base seed, from which every stream is derived anew; absent: that of the file, or 0.
         changes: dotted overrides, the last word.
         interventions: further interventions as ``NAME:key=value,…``.
     """
@@ -56,13 +56,15 @@ def experiment_spec(
     else:
         paper, experiment = find_experiment(name)
         tree = {"paper": paper.id, **experiment.tree(scale)}
-    tree = override(tree, changes or {})
+    changes = dict(changes or {})
+    base = changes.pop("seed", changes.get("seed.base", seed))
+    if base is not None:
+        # another base means other streams, not those a file spells out
+        tree["seed"] = {"base": base}
+    tree = override(tree, changes)
     if interventions:
         added = [parse_intervention(text) for text in interventions]
         tree["interventions"] = [*tree.get("interventions", []), *added]
-    given = tree.get("seed")
-    if given is None or isinstance(given, dict):
-        return resolve(tree, seed=(given or {}).get("base", seed))
     return resolve(tree)
 
 

@@ -70,8 +70,9 @@ def run_processes(
                     )
                     running[index] = (process, errors)
                 for index, (process, errors) in list(running.items()):
+                    ended = process.poll() is not None  # asked first, so that its last lines are heard
                     heard[index] = _pass_on(errors, heard.get(index, 0), say)
-                    if process.poll() is not None:
+                    if ended:
                         problems[index] = _problem(process.returncode, errors)
                         del running[index]
                         tell(index, problems[index])

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import CheckpointError, StoreError, UsageError
-from grokscope.execution.place import Place, environment, find_place, place_of, write_group
+from grokscope.execution.place import TRANSIENT, Place, environment, find_place, place_of, write_group
 from grokscope.execution.plan import document
 from grokscope.execution.progress import Moment, Progress, Silent
 from grokscope.execution.signals import Interrupted, caught
 from grokscope.spec import Spec
-from grokscope.store import CheckpointStore, RunWriter, default_root, open_run, seal
+from grokscope.store import CheckpointStore, RunWriter, default_root, is_locked, open_run, seal
 
 if TYPE_CHECKING:
     from grokscope.execution.observe import Observer
@@ -41,7 +41,9 @@ def train(
     """
     root = Path(root) if root is not None else default_root()
     place = find_place(specs, root, fresh=fresh)
-    if place.state != "finished":
+    if place.state == "finished":
+        _tidy(place)
+    else:
         _train(specs, place, root, progress or Silent())
     return list(place.members)
 
@@ -49,7 +51,9 @@ def train(
 def resume(directory: Path, *, progress: Progress | None = None) -> list[Path]:
     """Go on with the training that a run belongs to; a finished one is left as it is."""
     specs, place, root = place_of(open_run(directory))
-    if place.state != "finished":
+    if place.state == "finished":
+        _tidy(place)
+    else:
         _train(specs, place, root, progress or Silent())
     return list(place.members)
 
@@ -90,7 +94,7 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
     from grokscope.execution.hindsight import complete
     from grokscope.execution.observe import Observer
     from grokscope.loop.encoding import encode_checkpoint
-    from grokscope.loop.loop import Ended, Hooks, Plan, run_loop
+    from grokscope.loop.loop import Hooks, Plan, run_loop
     from grokscope.numerics import applied
 
     spec = specs[0]
@@ -121,10 +125,7 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
                         # the others may train on, and this member's end is here
                         complete(observer, snapshot)
                     snapshot.close()
-            statuses = {observer.ended for observer in observers}
-            if None in statuses:
-                return None
-            return Ended("diverged" if statuses == {"diverged"} else "stopped", step)
+            return _all_ended(observers, step)
 
         def checkpoint(state: Any, step: int) -> None:
             stored = learner.state_dict(state)
@@ -134,10 +135,10 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
 
         def mark(step: int) -> None:
             for one, writer in zip(specs, writers, strict=True):
-                for part in one.interventions:
+                for part, label in zip(one.interventions, one.intervention_labels, strict=True):
                     if step in (part.start, part.stop):
                         action = "start" if step == part.start else "stop"
-                        writer.event("intervention", name=part.name, action=action, step=step)
+                        writer.event("intervention", name=label, action=action, step=step)
 
         plan = Plan(
             limit=limit,
@@ -152,6 +153,10 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
             mark=mark,
             progress=lambda step: progress.update(_moment(step, limit, observers)),
         )
+        if begun and (ended := _all_ended(observers, learner.step(state))) is not None:
+            # killed after the last member had ended and before that was written down
+            _finish(learner, state, ended, observers, started)
+            return
         state, ended = run_loop(learner, state, plan, hooks, fresh=not begun)
         if ended.status == "interrupted":
             for writer in writers:
@@ -163,6 +168,16 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
         _finish(learner, state, ended, observers, started)
 
 
+def _all_ended(observers: Sequence[Observer], step: int) -> Ended | None:
+    """Return how the training ended, if no member is left to train."""
+    from grokscope.loop.loop import Ended
+
+    statuses = {observer.ended for observer in observers}
+    if None in statuses:
+        return None
+    return Ended("diverged" if statuses == {"diverged"} else "stopped", step)
+
+
 def _finish(learner: Learner, state: Any, ended: Ended, observers: Sequence[Observer], started: float) -> None:
     from grokscope.execution.hindsight import complete, drop_transient
 
@@ -171,13 +186,35 @@ def _finish(learner: Learner, state: Any, ended: Ended, observers: Sequence[Obse
             last = learner.snapshot(state, index)
             complete(observer, last)
             last.close()
+        elif observer.ended == "diverged" and any(m.hindsight for m in observer.measures.values()):
+            observer.writer.event(
+                "hindsight_left_open",
+                step=ended.step,
+                reason="the run diverged: there is no final network to look back from; what was collected is kept",
+            )
     observing = sum(observer.seconds for observer in observers)
     share = observing / max(time.perf_counter() - started, 1e-9)
     for observer in observers:
         observer.writer.event("observe_share", share=share, seconds=observing, step=ended.step)
-        observer.writer.status(observer.ended or ended.status, ended.reason)
         seal(observer.writer.directory)
-        drop_transient(observer)
+    # a status says that all the rest is done, and what only the rest needed goes last
+    for observer in observers:
+        observer.writer.status(observer.ended or ended.status, ended.reason)
+    for observer in observers:
+        if observer.ended != "diverged":
+            drop_transient(observer.writer)
+
+
+def _tidy(place: Place) -> None:
+    """Drop what a training that was killed between its last status and its last line left behind."""
+    for directory in place.members:
+        run = open_run(directory)
+        left = run.status != "diverged" and any(name.endswith(TRANSIENT) for name in run.arrays())
+        if left and not is_locked(directory):
+            from grokscope.execution.hindsight import drop_transient
+
+            with contextlib.closing(RunWriter.reopen(directory)) as writer:
+                drop_transient(writer)
 
 
 def _restored(

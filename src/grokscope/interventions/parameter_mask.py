@@ -32,8 +32,7 @@ class ParameterMask(InterventionSettings):
 
         some = next(iter(parameters.values()))
         masks = {f"mask.{name}": torch.ones_like(parameters[name]) for name in self._chosen(parameters)}
-        zero = torch.zeros((), dtype=some.dtype, device=some.device)
-        return {**masks, "chosen": zero, "effect": zero.clone()}
+        return {**masks, "effect": torch.zeros((), dtype=some.dtype, device=some.device)}
 
     def apply(
         self, value: dict[str, Tensor], state: dict[str, Tensor], *, step: int
@@ -41,19 +40,22 @@ class ParameterMask(InterventionSettings):
         """Return the masked parameters."""
         import torch
 
-        masks: dict[str, Tensor] = {}
-        for name in self._chosen(value):
-            size = value[name].abs().flatten()
-            count = max(1, round(self.keep * size.shape[0]))
-            # by rank, so that equal magnitudes do not keep more than the share
-            rank = size.argsort(descending=True, stable=True).argsort()
-            fresh = (rank < count).to(value[name].dtype).reshape(value[name].shape)
-            masks[name] = torch.where(state["chosen"] > 0, state[f"mask.{name}"], fresh)
+        if step == self.start:
+            masks = {name: self._mask(value[name]) for name in self._chosen(value)}
+        else:
+            masks = {name: state[f"mask.{name}"] for name in self._chosen(value)}
         masked = {name: tensor * masks[name] if name in masks else tensor for name, tensor in value.items()}
         total = sum(mask.numel() for mask in masks.values())
         dropped = sum((1 - mask).sum() for mask in masks.values()) / total
         named = {f"mask.{name}": mask for name, mask in masks.items()}
-        return masked, {**named, "chosen": torch.ones_like(state["chosen"]), "effect": torch.as_tensor(dropped)}
+        return masked, {**named, "effect": torch.as_tensor(dropped)}
+
+    def _mask(self, tensor: Tensor) -> Tensor:
+        """Return ones at the share of largest magnitude: by rank, so that equal magnitudes do not keep more."""
+        size = tensor.abs().flatten()
+        rank = size.argsort(descending=True, stable=True).argsort()
+        count = max(1, round(self.keep * size.shape[0]))
+        return (rank < count).to(tensor.dtype).reshape(tensor.shape)
 
     def _chosen(self, parameters: dict[str, Tensor]) -> list[str]:
         return chosen(parameters, self.parameters, self.name)

@@ -70,11 +70,11 @@ class Ensemble(GradientLearner):
 def _check_alike(specs: Sequence[Spec], tasks: Sequence[Task]) -> None:
     def common(spec: Spec) -> dict[str, Any]:
         optimizer = spec.optimizer.model_dump(exclude=set(PER_MEMBER)) if spec.optimizer else None
-        learner = spec.learner.model_dump(exclude={"steps"})
         model = spec.model.model_dump(exclude={"initial_scale"}) if spec.model else None
         return {
             "optimizer": optimizer,
-            "learner": learner,
+            "learner": spec.learner.model_dump(),
+            "record": spec.record.model_dump(),
             "model": model,
             "numerics": spec.numerics.model_dump(),
             "interventions": [part.model_dump() for part in spec.interventions],
@@ -88,5 +88,7 @@ def _check_alike(specs: Sequence[Spec], tasks: Sequence[Task]) -> None:
                     f"the members of an ensemble must agree in {section} (but for "
                     f"{', '.join(PER_MEMBER)} and initial_scale): got {first[section]} and {value}."
                 )
+    if len({task.loss for task in tasks}) > 1:
+        raise UsageError("the members of an ensemble must be trained on one loss: set learner.loss.")
     if len({task.stream is None for task in tasks}) > 1:
         raise UsageError("an ensemble trains on finite tasks or on streams, not on both.")

@@ -79,6 +79,7 @@ class GradientLearner:
             raise UsageError("the gradient learner trains a model: set model.name.")
         modules = [_build(one, task, dtype) for one, task in zip(specs, tasks, strict=True)]
         _check_sites(modules[0], spec)
+        _check_draws(modules[0], tasks[0], dtype)
         module = copy.deepcopy(modules[0]).to(numerics.device)
         fast = numerics.path == "fast"
         loss_name = spec.learner.loss or tasks[0].loss  # type: ignore[attr-defined]
@@ -172,7 +173,8 @@ class GradientLearner:
         spec = state.specs[member]
         if any(part.point == "activation" and part.active(step) for part in spec.interventions):
             source = _clamped_source(source, spec, moving.interventions, step)
-        initial = Snapshot(source, step=0, parameters=state.initial[member])
+        start = {name: tensor.clone() for name, tensor in state.initial[member].items()}
+        initial = Snapshot(state.sources[member], step=0, parameters=start)
         return Snapshot(
             source,
             step=step,
@@ -187,9 +189,10 @@ class GradientLearner:
         logged: dict[tuple[str, str | None], float] = {}
         if state.step:
             logged["step/loss", None] = float(self._pick(state.moving.loss, member))
-        for part, tensors in zip(state.specs[member].interventions, state.moving.interventions, strict=True):
+        labels = state.specs[member].intervention_labels
+        for label, tensors in zip(labels, state.moving.interventions, strict=True):
             if "effect" in tensors and state.step:
-                logged["intervention/effect", part.name] = float(self._pick(tensors["effect"], member))
+                logged["intervention/effect", label] = float(self._pick(tensors["effect"], member))
         return logged
 
     def state_dict(self, state: GradientState) -> StateDict:
@@ -236,6 +239,23 @@ def _build(spec: Spec, task: Task, dtype: torch.dtype) -> torch.nn.Module:
     return spec.model.build(task.facts, generator(spec.seed.init, "init")).to(dtype)
 
 
+def _check_draws(module: torch.nn.Module, task: Task, dtype: torch.dtype) -> None:
+    """Refuse a model that draws from torch's global generator: its run could be neither repeated nor resumed."""
+    some = next(iter(task.probes.values()), task.train)
+    if some is None:
+        return
+    before = torch.random.get_rng_state()
+    with torch.no_grad():
+        copy.deepcopy(module).train()(some.to("cpu", dtype).inputs[:2])
+    drew = not torch.equal(before, torch.random.get_rng_state())
+    torch.random.set_rng_state(before)
+    if drew:
+        raise UsageError(
+            "the model draws random numbers in its forward pass (dropout?) from torch's global generator, so its run "
+            "could be neither repeated nor resumed: take that layer out, or draw from grokscope.rng.generator."
+        )
+
+
 def _check_sites(module: torch.nn.Module, spec: Spec) -> None:
     """Refuse a clamp at a submodule that is not there before any step is made, whenever it is to act."""
     known = [name for name, _ in module.named_modules() if name]
@@ -249,12 +269,14 @@ def _source(spec: Spec, task: Task, module: torch.nn.Module, *, fast: bool, dtyp
     private = module.to(spec.numerics.device).eval()
     return Source(
         forward=module_forward(private, fast=fast),
-        probes={name: batch.to(spec.numerics.device, dtype) for name, batch in task.probes.items()},
+        # copies: what a measure does to its data must not reach the training
+        probes={name: batch.to(spec.numerics.device, dtype, copy=True) for name, batch in task.probes.items()},
         facts=task.facts,
         roles={**infer_roles(private), **spec.roles},
         module=private,
         eval_chunk=spec.numerics.eval_chunk,
         measure_seed=spec.seed.measure,
+        loss=spec.learner.loss or task.loss,  # type: ignore[attr-defined]
     )
 
 

@@ -34,7 +34,7 @@ class Plan:
         """Return the next step at which anything happens; the limit if nothing does before it."""
         following = [cadence.next_after(step, self.limit) for cadence in (*self.observe, self.checkpoint)]
         following += [planned for planned in self.breaks if planned > step]
-        return min((s for s in following if s is not None), default=self.limit)
+        return min(s for s in (*following, self.limit) if s is not None)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from grokscope.linalg import fourier
 from grokscope.measures.base import Collected, Hindsight, Key, Measure
+from grokscope.measures.residues import by_residue, modulus
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -21,15 +22,13 @@ if TYPE_CHECKING:
 
 def collect(snapshot: Snapshot) -> Collected:
     """Return the anti-diagonal means of the logits, the spectra, and the logits and sums of the train pairs."""
-    assert snapshot.facts is not None
-    assert snapshot.facts.group is not None
-    p = snapshot.facts.group.order
+    p = modulus(snapshot)
     logits = snapshot.logits("all")[:, :p]
     kept = {"antidiagonal": fourier.anti_diagonal_mean(logits.reshape(p, p, p))}
     for role in ("embedding", "neuron_to_logit"):
-        matrix = snapshot.role(role)
+        matrix = by_residue(snapshot, role)
         if matrix is not None:
-            kept[f"spectrum_{role}"] = fourier.frequency_norms(matrix[:p])
+            kept[f"spectrum_{role}"] = fourier.frequency_norms(matrix)
     targets = snapshot.probe("train").targets
     assert targets is not None
     return Collected(kept, {"train_logits": snapshot.logits("train")[:, :p], "train_sums": targets})
@@ -37,11 +36,9 @@ def collect(snapshot: Snapshot) -> Collected:
 
 def reference(snapshot: Snapshot) -> dict[str, Tensor]:
     """Return the key frequencies by the neuron-to-logit map: those above a quarter of the largest norm."""
-    assert snapshot.facts is not None
-    assert snapshot.facts.group is not None
-    matrix = snapshot.role("neuron_to_logit")
+    matrix = by_residue(snapshot, "neuron_to_logit")
     assert matrix is not None
-    norms = fourier.frequency_norms(matrix[: snapshot.facts.group.order])
+    norms = fourier.frequency_norms(matrix)
     keys = fourier.key_frequencies(norms)
     return {"key_frequencies": torch.tensor(keys, dtype=torch.int64), "spectrum": norms}
 

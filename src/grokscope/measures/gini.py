@@ -9,6 +9,7 @@ from torch import Tensor
 from grokscope.linalg.concentration import gini
 from grokscope.linalg.fourier import component_norms
 from grokscope.measures.base import Key, Measure
+from grokscope.measures.residues import by_residue
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -19,13 +20,10 @@ ROLES = ("embedding", "neuron_to_logit")
 def measure(snapshot: Snapshot) -> dict[str, Tensor]:
     """Return the Gini coefficient of the norms of the Fourier components of each matrix whose role is filled.
 
-    The first p rows of the matrix are the residues; the constant component is left out.
+    The constant component is left out.
     """
-    assert snapshot.facts is not None
-    assert snapshot.facts.group is not None
-    order = snapshot.facts.group.order
-    matrices = {role: snapshot.role(role) for role in ROLES}
-    return {role: gini(component_norms(m[:order])) for role, m in matrices.items() if m is not None}
+    matrices = {role: by_residue(snapshot, role) for role in ROLES}
+    return {role: gini(component_norms(m)) for role, m in matrices.items() if m is not None}
 
 
 GINI = Measure(

@@ -14,14 +14,19 @@ if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
 
 
-def loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean cross-entropy in nats of class targets, or mean squared error of real ones, in float64.
+def loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None, *, kind: str = "cross-entropy") -> Tensor:
+    """Return the mean loss in float64: cross-entropy in nats, or the squared error averaged over outputs.
+
+    Targets that are real numbers, or the ``kind`` ``mean-squared-error`` (class targets are then one-hot),
+    ask for the squared error.
 
     Example:
         >>> import torch
         >>> float(loss(torch.zeros(1, 4), torch.tensor([2])))  # ln 4
         1.3862943611198906
     """
+    if kind == "mean-squared-error" and not targets.is_floating_point():
+        targets = functional.one_hot(targets, outputs.shape[-1]).double()
     if targets.is_floating_point():
         errors = (outputs.double() - targets.double().view_as(outputs)).square().flatten(1).mean(1)
     else:
@@ -44,7 +49,7 @@ def accuracy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None, *,
 def measure(snapshot: Snapshot) -> dict[str, Tensor]:
     """Return loss and, for class targets, accuracy on each labelled probe.
 
-    The loss is over all outputs, as in training; the accuracy over the answers that can be right.
+    The loss is the one trained on, over all outputs; the accuracy is over the answers that can be right.
     """
     classes = snapshot.facts.classes if snapshot.facts is not None else None
     result: dict[str, Tensor] = {}
@@ -52,7 +57,8 @@ def measure(snapshot: Snapshot) -> dict[str, Tensor]:
         if batch.targets is None or not len(batch):
             continue
         outputs = snapshot.logits(name)
-        result[f"{name}/loss"] = loss(outputs, batch.targets, batch.weights)
+        kind = snapshot.loss or "cross-entropy"
+        result[f"{name}/loss"] = loss(outputs, batch.targets, batch.weights, kind=kind)
         if not batch.targets.is_floating_point():
             result[f"{name}/accuracy"] = accuracy(outputs, batch.targets, batch.weights, classes=classes)
     return result

@@ -18,8 +18,7 @@ class ModularTransformerSettings(ModelSettings):
     """The one-layer transformer of Nanda et al. (2023): no LayerNorm, no attention biases, untied.
 
     Every weight is drawn from N(0, 1) / √width, the unembedding from N(0, 1) / √vocabulary, all times
-    ``initial_scale``; biases start at 0. ``head_width`` defaults to width / heads and ``hidden_width``
-    to 4 · width.
+    ``initial_scale``; biases start at 0. A head is width / heads wide.
     """
 
     name: Literal["modular-transformer"] = "modular-transformer"

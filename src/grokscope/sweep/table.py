@@ -40,7 +40,7 @@ def _row(members: Sequence[Done]) -> dict[str, Any]:
         "generalise_step": median(reached),
         "interval": None if spread is None else list(spread),
         "delay_ratio": median(crossing.delay_ratio for crossing in crossings),
-        "never": sum(crossing.censored for crossing in crossings),
+        "never": sum(crossing.censored is True for crossing in crossings),
         "failed": sum(done.problem is not None for done in members),
         "runs": [str(done.directory) for done in members],
     }

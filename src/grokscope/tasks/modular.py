@@ -34,13 +34,18 @@ class ModularAddition(TaskSettings):
 
     @model_validator(mode="after")
     def _both_sides(self) -> ModularAddition:
-        trained = int(self.train_fraction * self.modulus**2)
+        trained = self.train_pairs
         if trained == 0 or trained == self.modulus**2:
             raise ValueError(
                 f"train_fraction = {self.train_fraction} of {self.modulus}² pairs leaves no pair to "
                 f"{'test' if trained else 'train'} on: choose one nearer to 0.5"
             )
         return self
+
+    @property
+    def train_pairs(self) -> int:
+        """How many pairs are trained on: ⌊train_fraction · p²⌋."""
+        return int(self.train_fraction * self.modulus**2)
 
     def build(self, seeds: Seeds) -> Task:
         """Return the task; only the split stream is drawn from."""
@@ -53,7 +58,7 @@ class ModularAddition(TaskSettings):
         order = list(range(p * p))
         random.Random(seeds.split).shuffle(order)
         trained = np.zeros(p * p, dtype=bool)
-        trained[order[: int(self.train_fraction * p * p)]] = True
+        trained[order[: self.train_pairs]] = True
         a, b = np.divmod(np.arange(p * p), p)
         mirrored = trained[b * p + a]
         tokens = torch.tensor(np.stack([a, b, np.full(p * p, p)], axis=1))
