@@ -16,7 +16,8 @@ from grokscope.measures.base import Measure, evaluate, flatten, why_not
 from grokscope.measures.fourier import FOURIER
 from grokscope.measures.gini import GINI
 from grokscope.measures.gradient import GRADIENT
-from grokscope.measures.performance import PERFORMANCE, accuracy, loss
+from grokscope.measures.performance import PERFORMANCE, hits, losses
+from grokscope.measures.residues import frequency_norms
 from grokscope.measures.weights import WEIGHTS
 from grokscope.snapshot import Snapshot, Source, StepRecord
 
@@ -66,7 +67,7 @@ def test_the_wrong_symmetry_leaves_nothing_in_the_circuit() -> None:
     outputs = snapshot.logits("train")[:, :P]
     targets = snapshot.probe("train").targets
     assert targets is not None
-    assert found["fourier/excluded_loss_online"] == pytest.approx(float(loss(outputs, targets)), rel=1e-12)
+    assert found["fourier/excluded_loss_online"] == pytest.approx(float(losses(outputs, targets).mean()), rel=1e-12)
 
 
 def test_hindsight_takes_the_keys_of_the_reference_and_not_of_the_moment() -> None:
@@ -81,15 +82,37 @@ def test_hindsight_takes_the_keys_of_the_reference_and_not_of_the_moment() -> No
     assert flatten(FOURIER, own, suffix="_online").rows == evaluate(FOURIER, moment).rows
 
 
-def test_performance_by_hand() -> None:
+def test_losses_and_hits_by_hand() -> None:
     outputs = torch.tensor([[0.0, 0.0], [math.log(3), 0.0]], dtype=torch.float64)
     targets = torch.tensor([0, 1])
-    assert float(loss(outputs, targets)) == pytest.approx((math.log(2) + math.log(4)) / 2, rel=1e-12)
-    assert float(loss(outputs, targets, torch.tensor([1.0, 0.0]))) == pytest.approx(math.log(2), rel=1e-12)
-    assert float(accuracy(outputs, targets)) == 0.5
-    assert float(accuracy(torch.tensor([[0.0, 1.0, 9.0]]), torch.tensor([1]), classes=2)) == 1.0
-    squares = loss(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [1.0]]))
-    assert float(squares) == pytest.approx(2.5)
+    assert losses(outputs, targets).tolist() == pytest.approx([math.log(2), math.log(4)], rel=1e-12)
+    assert hits(outputs, targets).tolist() == [1, 0]
+    assert hits(torch.tensor([[0.0, 1.0, 9.0]]), torch.tensor([1]), classes=2).tolist() == [1]
+    assert losses(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [1.0]])).tolist() == [1, 4]
+    squared = losses(torch.tensor([[1.0, 0.0], [0.0, 0.0]]), targets, kind="mean-squared-error")
+    assert squared.tolist() == [0, 0.5]
+
+
+def test_weights_of_examples_count() -> None:
+    inputs, targets = torch.eye(2), torch.tensor([0, 0])
+    model = nn.Identity()
+    train = Batch(inputs, targets, weights=torch.tensor([3.0, 1.0]))
+    assert values(PERFORMANCE, Snapshot.of(model, train=train))["train/accuracy"] == 0.75
+
+
+def test_part_of_a_probe_is_looked_up_and_relabelled_examples_are_not() -> None:
+    inputs, targets, rows = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([4, 1])
+    probes = {
+        "all": Batch(inputs, targets),
+        "part": Batch(inputs[rows], targets[rows], parent="all", rows=rows),
+        "relabelled": Batch(inputs[rows], (targets[rows] + 1) % 3, parent="all", rows=rows),
+    }
+    alone = {name: Batch(batch.inputs, batch.targets) for name, batch in probes.items()}
+    torch.manual_seed(0)
+    model = nn.Linear(3, 3)
+    found = values(PERFORMANCE, Snapshot.of(model, probes=probes))
+    assert found == pytest.approx(values(PERFORMANCE, Snapshot.of(model, probes=alone)), rel=1e-6)
+    assert found["part/loss"] != found["relabelled/loss"]
 
 
 def test_performance_keys_are_probe_and_metric() -> None:
@@ -166,3 +189,12 @@ def test_float32_agrees_with_float64() -> None:
 
 def test_public_face_reaches_the_mathematics() -> None:
     assert float(gs.linalg.concentration.gini(torch.tensor([1.0, 2.0, 3.0, 4.0]))) == pytest.approx(0.25)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("p", [4, 5, 7, 10])
+def test_norms_by_frequency_are_those_of_the_matrix(p: int) -> None:
+    facts = Facts(outputs=p, classes=p, group=GroupStructure("cyclic", (np.arange(p)[:, None] + np.arange(p)) % p))
+    snapshot = Snapshot.of(nn.Linear(3, p + 1), facts=facts, roles={"embedding": "weight"})
+    found, matrix = frequency_norms(snapshot, "embedding"), snapshot.parameters["weight"][:p]
+    assert found is not None
+    torch.testing.assert_close(found, gs.linalg.fourier.frequency_norms(matrix))  # type: ignore[attr-defined]

@@ -208,35 +208,40 @@ def restricted_accuracy(diagonal: Diagonal, keys: Iterable[int], counts: Counts 
     return _mean_over_pairs((restricted.argmax(dim=-1) == sums).to(torch.float64), counts)
 
 
-def excluded_loss(logits: ResidueLogits, sums: Sums, diagonal: Diagonal, keys: Iterable[int]) -> Scalar:
-    """Return the mean loss, in nats, of given pairs once the circuit of the key frequencies is removed.
+def excluded_logits(logits: ResidueLogits, sums: Sums, diagonal: Diagonal, keys: Iterable[int]) -> ResidueLogits:
+    """Return the logits of given pairs once the circuit of the key frequencies is removed, (N, p).
 
-    Mean over the pairs of CE(L[a, b] − (P_keys G)[a+b], a+b): the mean logits stay. ``logits`` (N, p) and
-    ``sums`` (N,) are those of the pairs asked for (the train split, in the paper); ``diagonal`` is
-    fitted on all pairs. Raises UsageError where shapes, sums or keys do not fit. Reference: Nanda et
-    al. 2023, section 5.1.
+    L[a, b] − (P_keys G)[a+b]: the mean logits stay. ``logits`` (N, p) and ``sums`` (N,) are those of the
+    pairs asked for (the train split, in the paper); ``diagonal`` is fitted on all pairs. Raises UsageError
+    where shapes, sums or keys do not fit. Reference: Nanda et al. 2023, section 5.1.
+
+    Example:
+        >>> excluded_logits(torch.ones(2, 5), torch.tensor([0, 3]), torch.zeros(5, 5), [1]).unique().item()
+        1.0
+    """
+    logits, sums, diagonal = _checked_pairs(logits, sums, diagonal)
+    return logits - key_component(diagonal, keys)[sums]
+
+
+def excluded_loss(logits: ResidueLogits, sums: Sums, diagonal: Diagonal, keys: Iterable[int]) -> Scalar:
+    """Return the mean cross-entropy of ``excluded_logits``, in nats.
 
     Example:
         >>> table = torch.cos(2 * math.pi * (torch.arange(5)[:, None] - torch.arange(5)) / 5)
         >>> round(excluded_loss(table, torch.arange(5), table, [1]).item(), 6)
         1.609438
     """
-    logits, sums, diagonal = _checked_pairs(logits, sums, diagonal)
-    return cross_entropy(logits - key_component(diagonal, keys)[sums], sums).mean()
+    return cross_entropy(excluded_logits(logits, sums, diagonal, keys), sums).mean()
 
 
 def excluded_accuracy(logits: ResidueLogits, sums: Sums, diagonal: Diagonal, keys: Iterable[int]) -> Scalar:
-    """Return the share of given pairs still answered correctly once the circuit is removed.
-
-    Arguments and errors as for ``excluded_loss``; a tie goes to torch's argmax.
+    """Return the share of pairs that ``excluded_logits`` answer correctly; a tie goes to torch's argmax.
 
     Example:
         >>> excluded_accuracy(torch.eye(5), torch.arange(5), torch.zeros(5, 5), [1]).item()
         1.0
     """
-    logits, sums, diagonal = _checked_pairs(logits, sums, diagonal)
-    answers = (logits - key_component(diagonal, keys)[sums]).argmax(dim=-1)
-    return (answers == sums).to(torch.float64).mean()
+    return (excluded_logits(logits, sums, diagonal, keys).argmax(dim=-1) == sums).to(torch.float64).mean()
 
 
 def excluded_losses(logits: ResidueLogits, sums: Sums, diagonal: Diagonal, *, chunk: int = 8) -> PerFrequency:

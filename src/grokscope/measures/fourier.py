@@ -14,7 +14,7 @@ from torch import Tensor
 
 from grokscope.linalg import fourier
 from grokscope.measures.base import Collected, Hindsight, Key, Measure
-from grokscope.measures.residues import by_residue, modulus
+from grokscope.measures.residues import frequency_norms, modulus
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -26,9 +26,9 @@ def collect(snapshot: Snapshot) -> Collected:
     logits = snapshot.logits("all")[:, :p]
     kept = {"antidiagonal": fourier.anti_diagonal_mean(logits.reshape(p, p, p))}
     for role in ("embedding", "neuron_to_logit"):
-        matrix = by_residue(snapshot, role)
-        if matrix is not None:
-            kept[f"spectrum_{role}"] = fourier.frequency_norms(matrix)
+        norms = frequency_norms(snapshot, role)
+        if norms is not None:
+            kept[f"spectrum_{role}"] = norms
     targets = snapshot.probe("train").targets
     assert targets is not None
     return Collected(kept, {"train_logits": snapshot.logits("train")[:, :p], "train_sums": targets})
@@ -36,9 +36,8 @@ def collect(snapshot: Snapshot) -> Collected:
 
 def reference(snapshot: Snapshot) -> dict[str, Tensor]:
     """Return the key frequencies by the neuron-to-logit map: those above a quarter of the largest norm."""
-    matrix = by_residue(snapshot, "neuron_to_logit")
-    assert matrix is not None
-    norms = fourier.frequency_norms(matrix)
+    norms = frequency_norms(snapshot, "neuron_to_logit")
+    assert norms is not None
     keys = fourier.key_frequencies(norms)
     return {"key_frequencies": torch.tensor(keys, dtype=torch.int64), "spectrum": norms}
 
@@ -46,13 +45,14 @@ def reference(snapshot: Snapshot) -> dict[str, Tensor]:
 def compare(reference: dict[str, Tensor], collected: dict[str, Tensor]) -> dict[str, Tensor | float]:
     """Return restricted loss and accuracy on all pairs and excluded loss and accuracy on train pairs."""
     keys = tuple(reference["key_frequencies"].tolist())
-    diagonal, logits, sums = collected["antidiagonal"], collected["train_logits"], collected["train_sums"]
+    diagonal, sums = collected["antidiagonal"], collected["train_sums"]
+    excluded = fourier.excluded_logits(collected["train_logits"], sums, diagonal, keys)
     return {
         "key_frequencies": float(len(keys)),
         "restricted_loss": fourier.restricted_loss(diagonal, keys, None),
         "restricted_accuracy": fourier.restricted_accuracy(diagonal, keys, None),
-        "excluded_loss": fourier.excluded_loss(logits, sums, diagonal, keys),
-        "excluded_accuracy": fourier.excluded_accuracy(logits, sums, diagonal, keys),
+        "excluded_loss": fourier.cross_entropy(excluded, sums).mean(),
+        "excluded_accuracy": (excluded.argmax(-1) == sums).double().mean(),
     }
 
 

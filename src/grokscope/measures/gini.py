@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from grokscope.linalg.concentration import gini
-from grokscope.linalg.fourier import component_norms
 from grokscope.measures.base import Key, Measure
-from grokscope.measures.residues import by_residue
+from grokscope.measures.residues import component_norms
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -22,8 +21,8 @@ def measure(snapshot: Snapshot) -> dict[str, Tensor]:
 
     The constant component is left out.
     """
-    matrices = {role: by_residue(snapshot, role) for role in ROLES}
-    return {role: gini(component_norms(m)) for role, m in matrices.items() if m is not None}
+    norms = {role: component_norms(snapshot, role) for role in ROLES}
+    return {role: gini(found) for role, found in norms.items() if found is not None}
 
 
 GINI = Measure(

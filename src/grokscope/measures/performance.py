@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,36 +15,33 @@ if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
 
 
-def loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None, *, kind: str = "cross-entropy") -> Tensor:
-    """Return the mean loss in float64: cross-entropy in nats, or the squared error averaged over outputs.
+def losses(outputs: Tensor, targets: Tensor, *, kind: str = "cross-entropy") -> Tensor:
+    """Return the loss of each example, (examples,), in float64: cross-entropy in nats, or mean squared error.
 
     Targets that are real numbers, or the ``kind`` ``mean-squared-error`` (class targets are then one-hot),
-    ask for the squared error.
+    ask for the squared error averaged over outputs.
 
     Example:
         >>> import torch
-        >>> float(loss(torch.zeros(1, 4), torch.tensor([2])))  # ln 4
+        >>> float(losses(torch.zeros(1, 4), torch.tensor([2])))  # ln 4
         1.3862943611198906
     """
     if kind == "mean-squared-error" and not targets.is_floating_point():
         targets = functional.one_hot(targets, outputs.shape[-1]).double()
     if targets.is_floating_point():
-        errors = (outputs.double() - targets.double().view_as(outputs)).square().flatten(1).mean(1)
-    else:
-        errors = functional.cross_entropy(outputs.double(), targets, reduction="none")
-    return weighted_mean(errors, weights)
+        return (outputs.double() - targets.double().view_as(outputs)).square().flatten(1).mean(1)
+    return functional.cross_entropy(outputs.double(), targets, reduction="none")
 
 
-def accuracy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None, *, classes: int | None = None) -> Tensor:
-    """Return the share of examples whose largest of the first ``classes`` outputs is the target.
+def hits(outputs: Tensor, targets: Tensor, *, classes: int | None = None) -> Tensor:
+    """Return 1 where the largest of the first ``classes`` outputs is the target, else 0, (examples,), in float64.
 
     Example:
         >>> import torch
-        >>> float(accuracy(torch.eye(2), torch.tensor([0, 0])))
-        0.5
+        >>> hits(torch.eye(2), torch.tensor([0, 0])).tolist()
+        [1.0, 0.0]
     """
-    hits = outputs[..., :classes].argmax(-1) == targets
-    return weighted_mean(hits.double(), weights)
+    return (outputs[..., :classes].argmax(-1) == targets).double()
 
 
 def measure(snapshot: Snapshot) -> dict[str, Tensor]:
@@ -51,17 +49,35 @@ def measure(snapshot: Snapshot) -> dict[str, Tensor]:
 
     The loss is the one trained on, over all outputs; the accuracy is over the answers that can be right.
     """
-    classes = snapshot.facts.classes if snapshot.facts is not None else None
     result: dict[str, Tensor] = {}
     for name, batch in snapshot.probes.items():
         if batch.targets is None or not len(batch):
             continue
-        outputs = snapshot.logits(name)
-        kind = snapshot.loss or "cross-entropy"
-        result[f"{name}/loss"] = loss(outputs, batch.targets, batch.weights, kind=kind)
-        if not batch.targets.is_floating_point():
-            result[f"{name}/accuracy"] = accuracy(outputs, batch.targets, batch.weights, classes=classes)
+        each, right = _examples(snapshot, name)
+        result[f"{name}/loss"] = weighted_mean(each, batch.weights)
+        if right is not None:
+            result[f"{name}/accuracy"] = weighted_mean(right, batch.weights)
     return result
+
+
+def _examples(snapshot: Snapshot, name: str) -> tuple[Tensor, Tensor | None]:
+    """Return the losses and hits of a probe's examples, looked up in the probe it is part of."""
+    batch = snapshot.probe(name)
+    whole = snapshot.probes.get(batch.parent) if batch.parent is not None else None
+    assert batch.targets is not None
+
+    def compute() -> tuple[Tensor, Tensor | None]:
+        assert batch.targets is not None
+        # part of another probe with other targets (relabelled examples, say) shares its predictions only
+        if whole is not None and whole.targets is not None and torch.equal(whole.targets[batch.rows], batch.targets):
+            each, right = _examples(snapshot, str(batch.parent))
+            return each[batch.rows], None if right is None else right[batch.rows]
+        outputs = snapshot.logits(name)
+        classes = snapshot.facts.classes if snapshot.facts is not None else None
+        each = losses(outputs, batch.targets, kind=snapshot.loss or "cross-entropy")
+        return each, None if batch.targets.is_floating_point() else hits(outputs, batch.targets, classes=classes)
+
+    return snapshot.memo(("examples", name), compute)
 
 
 PERFORMANCE = Measure(

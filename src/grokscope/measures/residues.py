@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.nn import functional
 
 from grokscope.errors import UsageError
+from grokscope.linalg import fourier
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -36,3 +38,19 @@ def by_residue(snapshot: Snapshot, role: str) -> Tensor | None:
             f"other token; give a function that transposes it as roles={{{role!r}: ...}}."
         )
     return matrix[:order]
+
+
+def component_norms(snapshot: Snapshot, role: str) -> Tensor | None:
+    """Return the norms of the Fourier components of a role's matrix, (p-1,), computed once a snapshot."""
+    matrix = by_residue(snapshot, role)
+    if matrix is None:
+        return None
+    return snapshot.memo(("component norms", role), lambda: fourier.component_norms(matrix))
+
+
+def frequency_norms(snapshot: Snapshot, role: str) -> Tensor | None:
+    """Return the norms of a role's matrix by frequency, (⌊p/2⌋,): cosine and sine of each together."""
+    components = component_norms(snapshot, role)
+    if components is None:
+        return None
+    return functional.pad(components, (0, len(components) % 2)).view(-1, 2).norm(dim=1)
