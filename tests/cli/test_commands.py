@@ -237,7 +237,11 @@ def test_reproduce_trains_what_is_needed_once(tmp_path: Path) -> None:
     member = ask("resume", min(runs), "--json")
     assert (document(member)["status"], member.stderr) == ("finished", "")
     text = ask(*arguments).stdout
-    assert text.splitlines()[-1] == f"{len(board['claims'])} not testable here"
+    assert f"{len(board['claims'])} not testable here" in text.splitlines()
+    assert len(board["reports"]) == 2
+    for path in board["reports"]:
+        assert f"report: {path}" in text.splitlines()
+        assert "nanda2023/C1.10" in Path(path).read_text()
 
 
 def test_report(finished: Path, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_claim_shows_value_interval_criterion_and_who_fixed_it():
     shown = Reader(made(claims=[a_claim("reproduced"), a_claim("inconclusive", criterion_source="ours")])).shown
     assert "0.41 [0.38, 0.47]" in shown
     assert "< 0.8" in shown
-    assert "fixed by the paper's sheet" in shown
+    assert "the specification's" in shown
     assert "fixed by us" in shown
     assert shown.count("criterion met so far") == 1
     assert "1 reproduced, 1 inconclusive." in shown

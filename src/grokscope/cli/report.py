@@ -24,4 +24,6 @@ def report(
 
     if not runs:
         raise UsageError("name at least one run directory; grokscope runs lists them.")
+    if len(runs) > 1 and to is None:
+        raise UsageError(f"a page of {len(runs)} runs belongs to none of them: say where to write it with --to FILE.")
     write(str(write_report([open_run(resolve_run(run)) for run in runs], to)))

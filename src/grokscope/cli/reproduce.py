@@ -64,6 +64,8 @@ def reproduce(
         write_verdicts(document["claims"])
         write()
         write(", ".join(f"{count} {status}" for status, count in document["summary"].items()) or "no claims")
+        for path in document["reports"]:
+            write(f"report: {path}")
     return 1 if strict and (unmet(document["claims"]) or unjudged(document["claims"])) else 0
 
 

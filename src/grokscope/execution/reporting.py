@@ -8,6 +8,7 @@ from typing import Any
 
 from grokscope.analysis.phases import segment
 from grokscope.analysis.transitions import TransitionRule, transition
+from grokscope.claims import Verdict
 from grokscope.errors import UsageError
 from grokscope.execution.judge import verdicts_on
 from grokscope.registry import PAPERS, load
@@ -16,18 +17,22 @@ from grokscope.report.runs import describe
 from grokscope.store import StoredRun, atomic_write
 
 
-def write_report(runs: Sequence[StoredRun], path: str | Path | None = None) -> Path:
+def write_report(
+    runs: Sequence[StoredRun], path: str | Path | None = None, *, verdicts: Sequence[Verdict] | None = None
+) -> Path:
     """Write the page of ``runs`` and return its path: ``report.html`` of the first run unless given.
+
+    ``verdicts`` are those to show; absent, those that these runs alone allow.
 
     Raises:
         UsageError: the runs are of different experiments, or none is given.
     """
     target = Path(path) if path is not None else runs[0].directory / "report.html"
-    atomic_write(target, render(runs).encode())
+    atomic_write(target, render(runs, verdicts).encode())
     return target
 
 
-def render(runs: Sequence[StoredRun]) -> str:
+def render(runs: Sequence[StoredRun], verdicts: Sequence[Verdict] | None = None) -> str:
     """Return the page of ``runs`` as HTML."""
     if not runs:
         raise UsageError("a report needs at least one run.")
@@ -40,7 +45,8 @@ def render(runs: Sequence[StoredRun]) -> str:
     paper = PAPERS.get(paper_name) if paper_name in PAPERS else None
     known = {e.name: e.title for e in paper.experiments} if paper is not None else {}
     crossings = [_transition(run) for run in runs]
-    phases = [phase.as_dict() for phase in _phases(first)]
+    # phases are those of one run; seeds go through them at different steps
+    phases = [phase.as_dict() for phase in _phases(first)] if len(runs) == 1 else []
     figures = []
     for figure in paper.figures if paper is not None else ():
         # a run with a recording plan of its own may lack what a figure shows
@@ -52,8 +58,8 @@ def render(runs: Sequence[StoredRun]) -> str:
         subtitle=_subtitle(runs, paper.title if paper is not None else None),
         facts=_facts(first, crossings),
         figures=figures,
-        claims=[verdict.as_dict() for verdict in verdicts_on(runs)],
-        phases=phases if len(runs) == 1 else [],
+        claims=[verdict.as_dict() for verdict in (verdicts_on(runs) if verdicts is None else verdicts)],
+        phases=phases,
         transition=crossings[0] if len(runs) == 1 else None,
         runs=[describe(run, crossing) for run, crossing in zip(runs, crossings, strict=True)],
         citations=[paper.bibtex] if paper is not None else [],

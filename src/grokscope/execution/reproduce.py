@@ -16,6 +16,7 @@ from grokscope.execution.place import find_place
 from grokscope.execution.plan import experiment_spec
 from grokscope.execution.processes import run_processes
 from grokscope.execution.progress import Progress
+from grokscope.execution.reporting import write_report
 from grokscope.execution.train import train
 from grokscope.paper import Paper
 from grokscope.registry import PAPERS
@@ -31,6 +32,7 @@ class Scoreboard:
     scale: str
     seeds: tuple[int, ...]
     verdicts: tuple[Verdict, ...]
+    reports: tuple[Path, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON document of ``grokscope reproduce --json``."""
@@ -41,6 +43,7 @@ class Scoreboard:
             "seeds": list(self.seeds),
             "summary": dict(Counter(verdict.status for verdict in self.verdicts)),
             "claims": [verdict.as_dict() for verdict in self.verdicts],
+            "reports": [str(path) for path in self.reports],
         }
 
 
@@ -55,10 +58,11 @@ def reproduce(
     root: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Scoreboard:
-    """Train what the claims of ``papers`` (all of them if none is named) need, and judge the claims.
+    """Train what the claims of ``papers`` (all of them if none is named) need, judge the claims, write the pages.
 
-    The seeds of an experiment are trained as one ensemble where its learner allows it; finished runs are
-    used again unless ``fresh``. At smoke scale every experiment runs, needed or not.
+    There is a page for each experiment, with all its seeds, in ``<root>/reports``. The seeds of an
+    experiment are trained as one ensemble where its learner allows it; finished runs are used again unless
+    ``fresh``. At smoke scale every experiment runs, needed or not.
 
     Raises:
         UsageError: an unknown paper, experiment or scale.
@@ -90,7 +94,15 @@ def reproduce(
         for claim in PAPERS.get(name).claims
         if not experiments or set(claim.experiments) & set(experiments)
     ]
-    return Scoreboard(names, scale, tuple(seeds), tuple(verdicts))
+    reports = [
+        write_report(
+            [found[paper.id][seed][experiment] for seed in seeds],
+            root / "reports" / f"{paper.id}-{experiment}-{scale}.html",
+            verdicts=[v for v in verdicts if experiment in paper.claim(v.id).experiments and v.paper == paper.id],
+        )
+        for paper, experiment in wanted
+    ]
+    return Scoreboard(names, scale, tuple(seeds), tuple(verdicts), tuple(reports))
 
 
 def member_specs(name: str, scale: str, seeds: Sequence[int]) -> list[Spec]:

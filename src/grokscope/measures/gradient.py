@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from grokscope.measures.base import Key, Measure
+from grokscope.measures.weights import flat
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
-
-
-def flat(tensors: Mapping[str, Tensor], order: Mapping[str, Tensor]) -> Tensor:
-    """Return the tensors as one vector in float64, in the order of ``order``."""
-    return torch.cat([tensors[name].double().flatten() for name in order])
 
 
 def measure(snapshot: Snapshot) -> dict[str, Tensor]:

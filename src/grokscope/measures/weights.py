@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,7 +21,18 @@ def sums_of_squares(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         >>> float(sums_of_squares({"w": torch.tensor([3.0, 4.0])})["w"])
         25.0
     """
-    return {name: tensor.double().square().sum() for name, tensor in parameters.items()}
+    parts = flat(parameters).square().split([tensor.numel() for tensor in parameters.values()])
+    return {name: part.sum() for name, part in zip(parameters, parts, strict=True)}
+
+
+def flat(parameters: Mapping[str, Tensor], order: Iterable[str] | None = None) -> Tensor:
+    """Return all parameters as one vector in float64, in their own order or that of ``order``.
+
+    Example:
+        >>> flat({"b": torch.ones(1), "a": torch.zeros(2)}, ["a", "b"]).tolist()
+        [0.0, 0.0, 1.0]
+    """
+    return torch.cat([parameters[name].flatten() for name in order or parameters]).double()
 
 
 def measure(snapshot: Snapshot) -> dict[str, Tensor | dict[str, Tensor]]:
@@ -33,8 +44,8 @@ def measure(snapshot: Snapshot) -> dict[str, Tensor | dict[str, Tensor]]:
     }
     initial = snapshot.initial
     if initial is not None:
-        moved = [(p.double() - initial.parameters[n].double()).square().sum() for n, p in snapshot.parameters.items()]
-        result["distance"] = torch.stack(moved).sum().sqrt()
+        names = list(snapshot.parameters)
+        result["distance"] = (flat(snapshot.parameters, names) - flat(initial.parameters, names)).norm()
     return result
 
 

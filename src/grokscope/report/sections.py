@@ -110,7 +110,7 @@ def _claim_row(claim: Record, figures: Collection[str]) -> str:
     value = escape(number(_finite(claim.get("value"))))
     if interval:
         value += f' <span class="interval">[{", ".join(escape(number(_finite(end))) for end in interval)}]</span>'
-    source = {"sheet": "fixed by the paper's sheet", "ours": "fixed by us, on other seeds"}.get(
+    source = {"sheet": "the specification's", "ours": "fixed by us, on other seeds"}.get(
         str(claim.get("criterion_source")), claim.get("criterion_source")
     )
     criterion = escape(number(claim.get("criterion"))) + (f'<p class="note">{escape(source)}</p>' if source else "")

@@ -87,7 +87,9 @@ def spectrum(
         )
     x_axis = axis.layout(x_title, notes)
     if len(at):
-        x_axis |= {"range": np.log10([edges[0], edges[-1]]).tolist() if log_x else [edges[0], edges[-1]]}
+        first, last = np.log10([edges[0], edges[-1]]).tolist() if log_x else (edges[0], edges[-1])
+        # a little beyond the last cell: a marker that rounding puts outside the range is not drawn
+        x_axis |= {"range": [first, last + 0.002 * (last - first)]}
     layout = theme.layout(
         title,
         height=480,

@@ -47,7 +47,7 @@ PAPER = Paper(
             "grokscope.papers.nanda2023.figures:progress",
             ("fourier/restricted_loss", "fourier/excluded_loss", "test/loss", "train/loss"),
             "Hidden progress: keeping only the key frequencies of the final network (restricted), or removing only "
-            "them (excluded). Both move while the test loss still rises.",
+            "them (excluded). Both move long before the test loss falls.",
         ),
         Figure(
             "spectrum",

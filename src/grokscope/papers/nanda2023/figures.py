@@ -58,7 +58,7 @@ def fourier_spectrum(runs: Sequence[Run], phases: Phases) -> Figure:
         steps,
         norms,
         key_frequencies=[int(key) for key in keys],
-        colour_title="norm",
+        colour_title="norm" if len(runs) == 1 else f"norm, seed {run.spec['seed']['base']}",
     )
 
 
