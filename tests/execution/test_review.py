@@ -106,7 +106,9 @@ def test_members_that_differ_in_steps_or_record_are_refused(tmp_path: Path) -> N
             train([spec.with_group(specs) for spec in specs], root=tmp_path)
 
 
-def test_what_a_measure_does_to_its_data_does_not_reach_the_training(tmp_path: Path) -> None:
+def test_what_a_measure_does_to_its_data_does_not_reach_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def vandalise(snapshot: gs.Snapshot) -> dict[str, float]:
         for batch in snapshot.probes.values():
             assert batch.targets is not None
@@ -116,7 +118,8 @@ def test_what_a_measure_does_to_its_data_does_not_reach_the_training(tmp_path: P
             tensor.zero_()
         return {"done": 1.0}
 
-    MEASURES.add("vandal", Measure("vandal", 1, {"done": Key("")}, "a test", compute=vandalise))
+    vandal = Measure("vandal", 1, {"done": Key("")}, "a test", compute=vandalise)
+    monkeypatch.setitem(MEASURES._known, "vandal", vandal)
     clean = ran(tmp_path / "clean", TINY)
     dirty = ran(tmp_path / "dirty", {**TINY, "record.measures": ["vandal"]})
     last = clean.last_step or 0
@@ -130,14 +133,16 @@ def test_another_model_under_the_papers_roles_runs_to_its_end(tmp_path: Path) ->
     assert {event["measure"] for event in run.events("measure_does_not_apply")} >= {"fourier"}
 
 
-def test_a_hindsight_measure_may_keep_everything_and_give_arrays(tmp_path: Path) -> None:
+def test_a_hindsight_measure_may_keep_everything_and_give_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hindsight = Hindsight(
         collect=lambda snapshot: Collected(kept={"w": snapshot.parameters["W_U"]}),
         reference=lambda snapshot: {"w": snapshot.parameters["W_U"]},
         compare=lambda end, then: {"distance": (end["w"] - then["w"]).norm(), "change": end["w"] - then["w"]},
     )
     measure = Measure("kept", 1, {"distance": Key(""), "change": Key("")}, "a test", hindsight=hindsight)
-    MEASURES.add("kept", measure)
+    monkeypatch.setitem(MEASURES._known, "kept", measure)
     run = ran(tmp_path, {**TINY, "record.measures": ["performance", "kept"]})
     steps, distances = run.series("kept/distance")
     assert steps.tolist() == run.series("train/loss")[0].tolist()
