@@ -1,7 +1,7 @@
 """An update without weight decay, late, with and without flushing denormals, in alternation in one process.
 
 Run: python benchmarks/denormals.py [STEPS]
-Trains the cpu scale of nanda2023/no-weight-decay for STEPS (3000) updates first; about two minutes.
+Trains 3 members of nanda2023/no-weight-decay at cpu scale for STEPS (3000) updates first; about two minutes.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import time
 
 import torch
 
-from grokscope.execution.plan import experiment_spec
+from grokscope.execution.reproduce import member_specs
 from grokscope.numerics import applied
 
 
 def main() -> None:
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 3000
-    spec = experiment_spec("nanda2023/no-weight-decay", scale="cpu")
-    learner = spec.learner.build()
+    specs = member_specs("nanda2023/no-weight-decay", "cpu", (0, 1, 2))
+    learner = specs[0].learner.build(ensemble=True)
     times: dict[bool, list[float]] = {False: [], True: []}
-    with applied(spec.numerics):
-        state = learner.advance(learner.start([spec], [spec.task.build(spec.seed)]), steps)
+    with applied(specs[0].numerics):
+        state = learner.advance(learner.start(specs, [spec.task.build(spec.seed) for spec in specs]), steps)
         for _ in range(7):
             for flush, found in times.items():
                 torch.set_flush_denormal(flush)

@@ -212,3 +212,12 @@ def test_a_matrix_whose_rows_are_no_residues_is_refused() -> None:
     snapshot = gs.Snapshot.of(nn.Linear(7, 16), facts=facts, roles={"embedding": "weight"})
     with pytest.raises(UsageError, match=r"the embedding has the shape \(16, 7\): its rows must be the 5 residues"):
         by_residue(snapshot, "embedding")
+
+
+def test_a_stop_rule_on_a_key_that_is_not_measured_is_told(tmp_path: Path) -> None:
+    run = ran(tmp_path, {**TINY, "stop.key": "test/acuracy", "stop.level": 0.5})
+    assert run.status == "finished"
+    (event,) = run.events("stop_rule_waits")
+    assert event["reason"].startswith(
+        "the stop rule waits for test/acuracy, which is not measured: did you mean test/ac"
+    )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from grokscope.errors import nearest
 from grokscope.execution.place import TRANSIENT
 from grokscope.loop.encoding import encode_tensors
 from grokscope.measures.base import Measure, evaluate, why_not
@@ -40,6 +41,7 @@ class Observer:
         self.latest: dict[str, float] = {}
         self.ended: str | None = None
         self.seconds = 0.0
+        self._warned = False
         self._told: set[tuple[str, str]] = set()
         self._sustained = self._recall(spec.stop) if spec.stop is not None else 0
 
@@ -57,7 +59,7 @@ class Observer:
         if loss is not None and not math.isfinite(loss):
             self.ended = "diverged"
             self.writer.event("diverged", step=step, loss=loss)
-        elif self.spec.stop is not None and self._stops(self.spec.stop):
+        elif self.spec.stop is not None and self._stops(self.spec.stop, step):
             self.ended = "stopped"
         self.seconds += time.perf_counter() - started
 
@@ -98,9 +100,16 @@ class Observer:
             self._told.add((kind, measure.name))
             self.writer.event(kind, measure=measure.name, version=measure.version, step=step, reason=reason)
 
-    def _stops(self, rule: StopRule) -> bool:
+    def _stops(self, rule: StopRule, step: int) -> bool:
         value = self.latest.get(rule.key)
         if value is None:
+            # some keys (step/loss) have no value at step 0
+            if step > 0 and not StoredRun(self.writer.directory).has(rule.key) and not self._warned:
+                self._warned = True
+                close = nearest(rule.key, self.latest)
+                hint = f"did you mean {' or '.join(close)}?" if close else "it can never fire."
+                reason = f"the stop rule waits for {rule.key}, which is not measured: {hint}"
+                self.writer.event("stop_rule_waits", step=step, reason=reason)
             return False
         self._sustained = self._sustained + 1 if value >= rule.level else 0
         return self._sustained >= rule.sustain

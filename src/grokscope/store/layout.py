@@ -62,14 +62,6 @@ def existing_copies(root: Path | str, paper: str, experiment: str, scale: str, s
     return [copies[copy] for copy in sorted(copies)]
 
 
-def free_directory(root: Path | str, paper: str, experiment: str, scale: str, seed: int, identity: str) -> Path:
-    """Return the directory of the first copy of a run that is not stored yet."""
-    copy = 1
-    while (path := run_directory(root, paper, experiment, scale, seed, identity, copy)).joinpath(SPEC).exists():
-        copy += 1
-    return path
-
-
 def group_directory(root: Path | str, group_id: str) -> Path:
     """Return the directory of an ensemble's stacked checkpoints: ``<root>/groups/<group_id>``."""
     return Path(root) / "groups" / safe_name(group_id)

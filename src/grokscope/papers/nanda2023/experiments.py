@@ -69,7 +69,7 @@ EXPERIMENTS = (
         transition=TRANSITION,
         record=RECORD,
         roles=ROLES,
-        minutes={"smoke": 0.1, "cpu": 1.5, "paper": 90},
+        minutes={"smoke": 0.1, "cpu": 1.5, "paper": 50},
     ),
     Experiment(
         name="no-weight-decay",
@@ -82,6 +82,6 @@ EXPERIMENTS = (
         transition=TRANSITION,
         record=RECORD,
         roles=ROLES,
-        minutes={"smoke": 0.1, "cpu": 4, "paper": 90},
+        minutes={"smoke": 0.1, "cpu": 4, "paper": 50},
     ),
 )
