@@ -198,7 +198,8 @@ def test_resumed_equals_straight_after_kills_at_random_moments(tmp_path: Path) -
         for directory in runs:
             stored = open_run(directory)
             assert stored.status == "finished"
-            assert 1 <= len(stored.events("resumed")) <= count
+            resumed = len(stored.events("resumed"))
+            assert 0 < resumed <= count
             rows = [(row["step"], row["key"], row["module"]) for row in log(directory)]
             assert len(set(rows)) == len(rows)
             assert [row[0] for row in rows] == sorted(row[0] for row in rows)

@@ -47,7 +47,7 @@ PAPER = Paper(
             "grokscope.papers.nanda2023.figures:progress",
             ("fourier/restricted_loss", "fourier/excluded_loss", "test/loss", "train/loss"),
             "Hidden progress: keeping only the key frequencies of the final network (restricted), or removing only "
-            "them (excluded). Both move long before the test loss falls.",
+            "them (excluded). In a run that generalises both move long before the test loss falls.",
         ),
         Figure(
             "spectrum",
@@ -64,7 +64,8 @@ PAPER = Paper(
             EVERY,
             "grokscope.papers.nanda2023.figures:weights",
             ("weights/sum_of_squares", "gini/embedding", "gini/neuron_to_logit"),
-            "The sum of squares falls sharply, and the Fourier spectra become sparse, in cleanup.",
+            "In cleanup the sum of squares falls sharply and the Fourier spectra become sparse; a run that only "
+            "memorises has neither.",
         ),
     ),
 )

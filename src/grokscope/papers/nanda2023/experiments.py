@@ -73,7 +73,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="no-weight-decay",
-        title="without weight decay it never generalises, given three times as long",
+        title="the same transformer without weight decay",
         spec={**MAINLINE, "optimizer": {**MAINLINE["optimizer"], "weight_decay": 0.0}},
         scales={
             "smoke": SMOKE,
