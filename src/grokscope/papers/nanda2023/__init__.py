@@ -64,8 +64,7 @@ PAPER = Paper(
             EVERY,
             "grokscope.papers.nanda2023.figures:weights",
             ("weights/sum_of_squares", "gini/embedding", "gini/neuron_to_logit"),
-            "In cleanup the sum of squares falls sharply and the Fourier spectra become sparse; a run that only "
-            "memorises has neither.",
+            "In cleanup the sum of squares falls sharply and the Fourier spectra become sparse.",
         ),
     ),
 )
