@@ -9,7 +9,7 @@ help:
 	@echo "make install   a .venv with grokscope and its tools (pip, pinned constraints)"
 	@echo "make demo      trains modular addition from memorisation to generalisation and prints its report's path"
 	@echo "make test      lint, types and tests"
-	@echo "make smoke     every experiment at smoke scale, in one process"
+	@echo "make smoke     every experiment at smoke scale (one of the cells of a sweep), in one process"
 
 install: $(INSTALLED)
 

@@ -128,11 +128,29 @@ def test_unknown_parts_offer_the_nearest():
         ({"figures": (Figure("F1", "", ("main",), "m:f"),) * 2}, "two figures called 'F1'"),
         ({"claims": (claim(experiments=("contrl",)),)}, "claim C1: unknown experiment 'contrl'.* 'control'"),
         ({"figures": (Figure("F1", "", ("other",), "m:f"),)}, "figure F1: unknown experiment 'other'"),
+        (
+            {"experiments": (experiment(), experiment("control", cell_of="mian"))},
+            "nanda2023, cell_of of experiment control: unknown experiment 'mian': did you mean 'main'",
+        ),
+        (
+            {"experiments": (experiment(), experiment("control", cell_of="main"), experiment("c", cell_of="control"))},
+            "cell_of of experiment c: 'control' is itself a cell, of 'main'; name an experiment that is none",
+        ),
+        (
+            {"experiments": (experiment(), experiment("control", cell_of="control"))},
+            "cell_of of experiment control: 'control' is itself a cell, of 'control'",
+        ),
     ],
 )
 def test_a_wrong_paper_is_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         paper(**changes)
+
+
+def test_a_cell_is_an_experiment_like_any_other_at_every_scale():
+    one = paper(experiments=(experiment(), experiment("control", cell_of="main")))
+    assert one.experiment("control").cell_of == "main"
+    assert one.tree("control", "smoke") == {"paper": "nanda2023", **experiment("control").tree("smoke")}
 
 
 def test_a_figure_names_its_function():

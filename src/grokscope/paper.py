@@ -23,7 +23,8 @@ class Experiment:
 
     ``spec`` has the sections of a spec (``task``, ``model``, ``learner``, ``optimizer`` …) as plain
     values, ``scales`` dotted overrides on all that :meth:`tree` returns, ``record`` what is written
-    down and when, ``minutes`` the estimated minutes a run takes, by scale.
+    down and when, ``minutes`` the estimated minutes a run takes, by scale. A cell of a sweep names in
+    ``cell_of`` the experiment whose smoke run stands for its own: at that size all cells run the same code.
 
     Example:
         >>> experiment = Experiment(
@@ -46,6 +47,7 @@ class Experiment:
     record: Mapping[str, Any]
     roles: Mapping[str, str] = field(default_factory=dict)
     minutes: Mapping[str, float] = field(default_factory=dict)
+    cell_of: str | None = None
 
     def __post_init__(self) -> None:
         missing = [scale for scale in ("smoke", "cpu") if scale not in self.scales]
@@ -120,8 +122,8 @@ class Paper:
     """A paper: ``id`` is author and year (``nanda2023``), ``bibtex`` one entry.
 
     Raises:
-        UsageError: two experiments, claims or figures share a name, or a claim or figure names an
-            experiment that is not there.
+        UsageError: two experiments, claims or figures share a name, a claim, a figure or a cell names an
+            experiment that is not there, or a cell names another cell.
     """
 
     id: str
@@ -142,6 +144,9 @@ class Paper:
                     if name not in names:
                         problem = unknown("experiment", name, names)
                         raise UsageError(f"{self.id}, {kind} {part.id}: {problem}")
+        for cell in self.experiments:
+            if cell.cell_of is not None:
+                self._check_cell(cell.name, cell.cell_of, names)
 
     def experiment(self, name: str) -> Experiment:
         """Return the experiment of this name.
@@ -153,6 +158,16 @@ class Paper:
         if name not in found:
             raise unknown(f"experiment of {self.id}", name, found)
         return found[name]
+
+    def _check_cell(self, name: str, stand_in: str, names: list[str]) -> None:
+        if stand_in not in names:
+            problem = unknown("experiment", stand_in, names)
+            raise UsageError(f"{self.id}, cell_of of experiment {name}: {problem}")
+        if (further := self.experiment(stand_in).cell_of) is not None:
+            raise UsageError(
+                f"{self.id}, cell_of of experiment {name}: {stand_in!r} is itself a cell, of {further!r}; "
+                "name an experiment that is none."
+            )
 
     def claim(self, id: str) -> Claim:
         """Return the claim with this id, which may be written ``paper/id``.

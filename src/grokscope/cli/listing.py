@@ -32,6 +32,7 @@ def list_(kind: str = "experiments", paper: str | None = None, *, json: Json = F
                 "title": e.title,
                 "scales": [*e.scales, "paper"] if "paper" not in e.scales else list(e.scales),
                 "minutes": dict(e.minutes),
+                "cell_of": e.cell_of,
             }
             for p in papers
             for e in p.experiments

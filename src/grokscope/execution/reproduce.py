@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -62,7 +63,8 @@ def reproduce(
 
     There is a page for each experiment, with all its seeds, in ``<root>/reports``. The seeds of an
     experiment are trained as one ensemble where its learner allows it; finished runs are used again unless
-    ``fresh``. At smoke scale every experiment runs, needed or not.
+    ``fresh``. At smoke scale every experiment runs that is no other's cell (``Experiment.cell_of``), needed or
+    not. With several ``jobs`` the longest experiment begins first.
 
     Raises:
         UsageError: an unknown paper, experiment or scale.
@@ -76,11 +78,11 @@ def reproduce(
         if scale not in scales:
             raise unknown("scale", scale, scales)
         needed = {e for claim in paper.claims if scale in claim.criterion for e in claim.experiments}
-        every = [e.name for e in paper.experiments if scale == "smoke" or e.name in needed]
+        every = [e.name for e in paper.experiments if e.name in needed or (scale == "smoke" and e.cell_of is None)]
         chosen = [paper.experiment(e).name for e in experiments] if experiments else every
         wanted += [(paper, experiment) for experiment in chosen]
     if jobs > 1 and len(wanted) > 1:
-        _in_processes(wanted, scale, seeds, fresh=fresh, jobs=jobs, root=root, progress=progress)
+        _in_processes(longest_first(wanted, scale), scale, seeds, fresh=fresh, jobs=jobs, root=root, progress=progress)
         fresh = False
     found: dict[str, Runs] = {name: {seed: {} for seed in seeds} for name in names}
     for paper, experiment in wanted:
@@ -103,6 +105,19 @@ def reproduce(
         for paper, experiment in wanted
     ]
     return Scoreboard(names, scale, tuple(seeds), tuple(verdicts), tuple(reports))
+
+
+def longest_first(wanted: Sequence[tuple[Paper, str]], scale: str) -> list[tuple[Paper, str]]:
+    """Return (paper, experiment) pairs by falling ``Experiment.minutes`` at a scale, equal ones in the order given.
+
+    Processes that begin with the longest end nearly together. One whose minutes are not said may be the longest.
+    """
+
+    def minutes(pair: tuple[Paper, str]) -> float:
+        paper, experiment = pair
+        return paper.experiment(experiment).minutes.get(scale, math.inf)
+
+    return sorted(wanted, key=minutes, reverse=True)
 
 
 def member_specs(name: str, scale: str, seeds: Sequence[int]) -> list[Spec]:
