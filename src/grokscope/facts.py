@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Chance:
-    """What guessing achieves: ``accuracy`` (a share) and ``loss`` (in the loss's units, nats for cross-entropy)."""
+    """What the best guess without a look at the input achieves: ``accuracy`` (a share) and ``loss`` (in its units)."""
 
     accuracy: float | None = None
     loss: float | None = None
@@ -22,8 +22,9 @@ class Chance:
 class GroupStructure:
     """The targets are products in a group (or a binary operation) on ``order`` elements.
 
-    ``table[a, b]`` is the product of elements a and b, shape (order, order). ``kind`` names the
-    family (``"cyclic"`` is addition modulo ``order``). Inputs name a and b in columns ``operands``.
+    ``table[a, b]`` is the target of elements a and b, shape (order, order). ``kind`` names the family:
+    ``"cyclic"`` is addition or subtraction modulo ``order``, and which of them says the table. Inputs
+    name a and b in columns ``operands``.
     """
 
     kind: str

@@ -77,7 +77,12 @@ class Registry(Generic[T]):
 
 
 TASKS: Registry[Any] = Registry(
-    "task", "grokscope.tasks", {"modular-addition": "grokscope.tasks.modular:ModularAddition"}
+    "task",
+    "grokscope.tasks",
+    {
+        "modular-addition": "grokscope.tasks.modular:ModularAddition",
+        "modular-arithmetic": "grokscope.tasks.modular:ModularArithmetic",
+    },
 )
 MODELS: Registry[Any] = Registry(
     "model",
@@ -109,6 +114,7 @@ INTERVENTIONS: Registry[Any] = Registry(
         "activation-clamp": "grokscope.interventions.activation_clamp:ActivationClamp",
         "parameter-mask": "grokscope.interventions.parameter_mask:ParameterMask",
         "gradient-filter": "grokscope.interventions.gradient_filter:GradientFilter",
+        "fourier-ablation": "grokscope.interventions.fourier_ablation:FourierAblation",
     },
 )
 MEASURES: Registry[Any] = Registry(
