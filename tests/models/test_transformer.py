@@ -40,10 +40,13 @@ def tokens_of(layout: SequenceLayout, count: int = 40) -> Tensor:
     return tokens
 
 
+@pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
-def test_fast_path_equals_the_plain_one_in_values_and_gradients(layout: SequenceLayout, activation: str) -> None:
-    model = built(layout, 7, width=12, heads=3, hidden_width=10, activation=activation).double()
+def test_fast_path_equals_the_plain_one_in_values_and_gradients(
+    layout: SequenceLayout, activation: str, layers: int
+) -> None:
+    model = built(layout, 7, width=12, heads=3, hidden_width=10, activation=activation, layers=layers).double()
     with torch.no_grad():
         for parameter in model.parameters():  # biases too, and none at its special initial value
             parameter.copy_(torch.randn(parameter.shape, generator=generator(0, "p"), dtype=torch.float64))
@@ -65,9 +68,13 @@ def test_fast_path_equals_the_plain_one_in_values_and_gradients(layout: Sequence
         torch.testing.assert_close(fast_slopes[name], slope, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
-def test_fast_path_of_members_equals_that_of_each(layout: SequenceLayout) -> None:
-    models = [built(layout, 5, width=8, heads=2, hidden_width=6, initial_scale=s).double() for s in (1.0, 2.0, 0.5)]
+def test_fast_path_of_members_equals_that_of_each(layout: SequenceLayout, layers: int) -> None:
+    models = [
+        built(layout, 5, width=8, heads=2, hidden_width=6, initial_scale=scale, layers=layers).double()
+        for scale in (1.0, 2.0, 0.5)
+    ]
     stacked = {
         name: torch.stack([dict(model.named_parameters())[name].detach() for model in models])
         for name, _ in models[0].named_parameters()
@@ -86,6 +93,33 @@ def test_the_paper_has_226816_parameters() -> None:
     # worked out by hand: embedding and unembedding, positions, attention, the perceptron with its biases
     assert sum(sizes.values()) == 2 * 114 * 128 + 3 * 128 + 4 * 128**2 + 2 * 128 * 512 + 512 + 128 == 226_816
     assert sizes["W_E"] == 114 * 128
+
+
+def test_a_second_layer_comes_before_the_one_with_bare_names_and_leaves_its_draws_alone() -> None:
+    layout = LAYOUTS["same last token"]
+    one, two = (built(layout, 5, width=8, heads=2, hidden_width=6, layers=layers) for layers in (1, 2))
+    first, second = dict(one.named_parameters()), dict(two.named_parameters())
+    assert set(second) - set(first) == {f"earlier.0.{name}" for name in first if name not in ("W_E", "W_pos", "W_U")}
+    for name, parameter in first.items():
+        assert torch.equal(parameter, second[name]), name
+    order: list[str] = []
+    for name, module in two.named_modules():
+        if name.endswith("at_residual"):
+            module.register_forward_hook(lambda _m, _i, _o, name=name: order.append(name))
+    two(tokens_of(layout))
+    assert order == ["earlier.0.at_residual", "at_residual"]
+
+
+def test_gradients_of_the_fast_path_repeat_bitwise() -> None:
+    layout = LAYOUTS["same last token"]
+    model = built(layout, 7, width=12, heads=3, hidden_width=10)
+    tokens = tokens_of(layout, 500)
+    parameters = dict(model.named_parameters())
+    first, second = (
+        torch.autograd.grad(module_forward(model, fast=True)(parameters, tokens).square().sum(), parameters.values())
+        for _ in range(2)
+    )
+    assert all(torch.equal(one, two) for one, two in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
@@ -165,6 +199,7 @@ def test_neuron_to_logit_is_the_linear_map_after_the_neurons() -> None:
     [
         ({"width": 10, "heads": 4}, "width = 10 is not a multiple of heads = 4"),
         ({"width": 0}, "model.width = 0: it must be greater than or equal to 1"),
+        ({"layers": 0}, "model.layers = 0: it must be greater than or equal to 1"),
         ({"activation": "swish"}, "model.activation = 'swish': it must be 'relu' or 'gelu'"),
     ],
 )

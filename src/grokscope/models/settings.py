@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 
 class ModularTransformerSettings(ModelSettings):
-    """The one-layer transformer of Nanda et al. (2023): no LayerNorm, no attention biases, untied.
+    """The transformer of Nanda et al. (2023), of one layer there: no LayerNorm, no attention biases, untied.
 
     Every weight is drawn from N(0, 1) / √width, the unembedding from N(0, 1) / √vocabulary, all times
     ``initial_scale``; biases start at 0. A head is width / heads wide.
     """
 
     name: Literal["modular-transformer"] = "modular-transformer"
+    version: ClassVar[int] = 2
     paths: ClassVar[tuple[str, ...]] = ("plain", "fast")
+    layers: int = Field(default=1, ge=1)
     width: int = Field(default=128, ge=1)
     heads: int = Field(default=4, ge=1)
     hidden_width: int = Field(default=512, ge=1)

@@ -1,4 +1,4 @@
-"""The one-layer transformer in which grokking is fully understood (Nanda et al. 2023, App. A)."""
+"""The transformer in which grokking is fully understood (Nanda et al. 2023, App. A), of one layer or several."""
 
 from __future__ import annotations
 
@@ -14,29 +14,23 @@ if TYPE_CHECKING:
     from grokscope.models.settings import ModularTransformerSettings
 
 
-class ModularTransformer(nn.Module):
-    """Tokens ``(batch, context)`` to logits ``(batch, outputs)`` at the last position.
+class Block(nn.Module):
+    """Attention and a perceptron on a residual stream ``(batch, context, width)``; causal, no LayerNorm.
 
-    Sites to observe or clamp are named identities: ``at_embedding`` (batch, context, width),
-    ``at_attention`` (batch, heads, context, context), ``at_mixed`` (the heads' outputs, batch, context,
-    width), ``at_neurons`` (batch, context, hidden) and ``at_residual`` (batch, context, width).
+    Sites to observe or clamp are named identities: ``at_attention`` (batch, heads, context, context),
+    ``at_mixed`` (the heads' outputs, batch, context, width), ``at_neurons`` (batch, context, hidden) and
+    ``at_residual`` (batch, context, width).
     """
 
-    def __init__(self, settings: ModularTransformerSettings, facts: Facts, generator: torch.Generator) -> None:
+    def __init__(self, settings: ModularTransformerSettings, generator: torch.Generator) -> None:
         super().__init__()
-        layout = facts.sequence
-        if layout is None:
-            raise TypeError("the modular transformer reads token sequences; this task has none")
-        width, hidden, outputs = settings.width, settings.hidden_width, facts.outputs
+        width, hidden = settings.width, settings.hidden_width
         self.heads = settings.heads
-        self.same_last_token = layout.length - 1 in layout.constant
+        scale = settings.initial_scale / math.sqrt(width)
 
-        def normal(*shape: int, fan: int = width) -> nn.Parameter:
-            scale = settings.initial_scale / math.sqrt(fan)
+        def normal(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(*shape, generator=generator) * scale)
 
-        self.W_E = normal(layout.vocabulary, width)
-        self.W_pos = normal(layout.length, width)
         self.W_K = normal(width, width)
         self.W_Q = normal(width, width)
         self.W_V = normal(width, width)
@@ -46,61 +40,111 @@ class ModularTransformer(nn.Module):
         # by the model's width although its fan-in is the hidden width, as in the paper's code
         self.W_out = normal(width, hidden)
         self.b_out = nn.Parameter(torch.zeros(width))
-        self.W_U = normal(outputs, width, fan=outputs)
         self.activation = nn.ReLU() if settings.activation == "relu" else nn.GELU()
-        self.at_embedding = nn.Identity()
         self.at_attention = nn.Identity()
         self.at_mixed = nn.Identity()
         self.at_neurons = nn.Identity()
         self.at_residual = nn.Identity()
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return the logits after the last token, evaluating every position."""
-        batch, context = tokens.shape
-        x = self.at_embedding(self.W_E[tokens] + self.W_pos[:context])
+    def residual(self, x: Tensor) -> Tensor:
+        """Return the residual stream after the block, (batch, context, width), evaluating every position."""
+        batch, context, _ = x.shape
 
         def split(matrix: Tensor) -> Tensor:  # (batch, heads, context, head width)
             return (x @ matrix.T).view(batch, context, self.heads, -1).transpose(1, 2)
 
         keys, queries, values = split(self.W_K), split(self.W_Q), split(self.W_V)
         scores = queries @ keys.transpose(-1, -2) / math.sqrt(keys.shape[-1])
-        ahead = torch.ones(context, context, dtype=torch.bool, device=tokens.device).triu(1)
+        ahead = torch.ones(context, context, dtype=torch.bool, device=x.device).triu(1)
         attention = self.at_attention(scores.masked_fill(ahead, -math.inf).softmax(-1))
         mixed = self.at_mixed((attention @ values).transpose(1, 2).reshape(batch, context, -1))
         x = x + mixed @ self.W_O.T
         neurons = self.at_neurons(self.activation(x @ self.W_in.T + self.b_in))
-        x = self.at_residual(x + neurons @ self.W_out.T + self.b_out)
-        return x[:, -1] @ self.W_U.T
+        return self.at_residual(x + neurons @ self.W_out.T + self.b_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``residual(x)``."""
+        return self.residual(x)
+
+
+class ModularTransformer(Block):
+    """Tokens ``(batch, context)`` to logits ``(batch, outputs)`` at the last position.
+
+    The model is the last block, whose tensors and sites have bare names (``W_in``, ``at_neurons``), with
+    the embedding before it (site ``at_embedding``, batch, context, width) and the unembedding after it;
+    of several layers the earlier ones are ``earlier.0``, ``earlier.1`` ….
+    """
+
+    def __init__(self, settings: ModularTransformerSettings, facts: Facts, generator: torch.Generator) -> None:
+        layout = facts.sequence
+        if layout is None:
+            raise TypeError("the modular transformer reads token sequences; this task has none")
+        width, outputs, scale = settings.width, facts.outputs, settings.initial_scale
+        embedding = torch.randn(layout.vocabulary, width, generator=generator)
+        positions = torch.randn(layout.length, width, generator=generator)
+        super().__init__(settings, generator)
+        unembedding = torch.randn(outputs, width, generator=generator)
+        self.W_E = nn.Parameter(embedding * (scale / math.sqrt(width)))
+        self.W_pos = nn.Parameter(positions * (scale / math.sqrt(width)))
+        self.W_U = nn.Parameter(unembedding * (scale / math.sqrt(outputs)))
+        self.at_embedding = nn.Identity()
+        self.earlier = nn.ModuleList(Block(settings, generator) for _ in range(settings.layers - 1))
+        self.constant = layout.constant
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the logits after the last token, evaluating every position."""
+        return self.residual(self._before_last_block(tokens))[:, -1] @ self.W_U.T
+
+    def _before_last_block(self, tokens: Tensor) -> Tensor:
+        x = self.at_embedding(self.W_E[tokens] + self.W_pos[: tokens.shape[1]])
+        for block in self.earlier:
+            x = block(x)
+        return x
 
     def fast_forward(self, tokens: Tensor) -> Tensor:
-        """Return the same logits with less work: only the last position is ever read.
+        """Return the same logits with less work: of the last block, only the last position is ever read.
 
-        Keys and values are computed once a (token, position) that can occur, not once a pair, and the
-        query, the neurons and the logits at the last position only; where all sequences end in the same
-        token there is one query, and the scores are a table too. Equal to ``forward`` up to rounding, in
-        values and gradients.
+        With one layer, keys and values (and scores, where all sequences end in the same token and there
+        is one query) are tables with a row a token, not a row a pair, and where a position holds the same
+        token in every sequence they are one row. The product of two weight matrices is taken once where the
+        activations would go through both. Equal to ``forward`` up to rounding, in values and gradients.
         """
         batch, context = tokens.shape
-        vocabulary, width = self.W_E.shape
-        head_width = width // self.heads
-        table = (self.W_E[:, None] + self.W_pos[None, :context]).reshape(vocabulary * context, width)
-        # row of the table that each position of each example reads; the lookups below are gathers
-        rows = tokens * context + torch.arange(context, device=tokens.device)
-        keys = (table @ self.W_K.T).view(-1, self.heads, head_width)
-        values = table @ self.W_V.T
-        last = table[rows[:1, -1]] if self.same_last_token else table[rows[:, -1]]
-        queries = (last @ self.W_Q.T).view(-1, self.heads, head_width) / math.sqrt(head_width)
-        if self.same_last_token:
-            scores = (keys * queries).sum(-1)[rows]
+        if self.earlier:
+            x = self._before_last_block(tokens)
+            places = [(x[:, position], None) for position in range(context)]
         else:
-            scores = (queries[:, None] * keys[rows]).sum(-1)
-        attention = scores.softmax(1)  # (batch, context, heads)
-        read = values[rows].view(batch, context, self.heads, head_width)
-        mixed = (attention[..., None] * read).sum(1).reshape(batch, width)
-        x = last + mixed @ self.W_O.T
-        neurons = self.activation(torch.addmm(self.b_in, x, self.W_in.T))
-        x = x + torch.addmm(self.b_out, neurons, self.W_out.T)
-        return x @ self.W_U.T
+            places = [self._table(tokens[:, position], position) for position in range(context)]
+        rows, index = places[-1]
+        last = rows if index is None else rows[index]  # (batch or 1, width)
+        head_width = last.shape[-1] // self.heads
+        query = (last @ self.W_Q.T).view(-1, self.heads, head_width) / math.sqrt(head_width)
+        scores, read = [], []
+        for rows, index in places:
+            keys = (rows @ self.W_K.T).view(-1, self.heads, head_width)
+            values = (rows @ self.W_V.T).view(-1, self.heads, head_width)
+            if index is None:
+                score = (keys * query).sum(-1)
+            elif len(query) == 1:
+                score, values = (keys * query).sum(-1)[index], values[index]
+            else:
+                score, values = (keys[index] * query).sum(-1), values[index]
+            scores.append(score.expand(batch, self.heads))
+            read.append(values)
+        attention = torch.stack(scores).softmax(0)[..., None]  # (context, batch, heads, 1)
+        mixed = attention[0] * read[0]
+        for weight, values in zip(attention[1:], read[1:], strict=True):
+            mixed = mixed + weight * values
+        mixed = mixed.reshape(batch, -1)
+        before = torch.addmm(last @ self.W_in.T + self.b_in, mixed, (self.W_in @ self.W_O).T)
+        skipped = torch.addmm((last + self.b_out) @ self.W_U.T, mixed, (self.W_U @ self.W_O).T)
+        return torch.addmm(skipped, self.activation(before), (self.W_U @ self.W_out).T)
+
+    def _table(self, tokens: Tensor, position: int) -> tuple[Tensor, Tensor | None]:
+        """Return the embeddings that can stand at a position, and the row of each sequence; None: one for all."""
+        if position in self.constant:
+            return self.W_E[tokens[:1]] + self.W_pos[position], None
+        return self.W_E + self.W_pos[position], tokens
 
 
 def neuron_to_logit(parameters: Mapping[str, Tensor]) -> Tensor:
