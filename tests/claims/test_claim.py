@@ -120,6 +120,7 @@ def claim(**changes):
         ({"experiments": "main"}, "must list"),
         ({"statistic": "math.sqrt"}, "module:function"),
         ({"untestable": {"cpu": "4 hours"}}, "both judged and untestable at scale cpu"),
+        ({"experiments_by_scale": {"cpu": ("mian",)}}, "about mian at scale cpu, which is not among its experiments"),
     ],
 )
 def test_a_wrong_claim_is_refused(changes, said):
@@ -132,3 +133,9 @@ def test_the_statistic_is_loaded_when_asked_for():
     assert claim(statistic=len).function() is len
     with pytest.raises(GrokscopeError, match="nowhere"):
         claim(statistic="nowhere:f").function()
+
+
+def test_a_claim_on_a_sweep_is_about_the_cells_of_its_scale():
+    swept = claim(experiments=("main", "fast", "slow"), experiments_by_scale={"cpu": ("main", "fast")})
+    assert swept.at("cpu").experiments == ("main", "fast")
+    assert swept.at("paper").experiments == ("main", "fast", "slow")

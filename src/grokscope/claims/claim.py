@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from grokscope.analysis.series import RunLike
@@ -132,10 +132,13 @@ class Claim:
     ``statistic`` is a function or its ``"module:function"``: for ``per_seed`` it takes the runs of one
     seed by experiment, for ``pooled`` the lists of runs over seeds by experiment; it returns named
     values. ``criterion`` has one entry for each scale at which the claim is judged, ``untestable`` the
-    reason and the cost for each scale at which it cannot be. ``source`` says where the claim is made.
+    reason and the cost for each scale at which it cannot be. ``source`` says where the claim is made. A claim
+    on a sweep whose cells differ by scale lists in ``experiments_by_scale`` those of its experiments it is
+    about there.
 
     Raises:
-        UsageError: no experiment, an unknown kind, or a scale that is both judged and untestable.
+        UsageError: no experiment, an unknown kind, a scale that is both judged and untestable, or a scale's
+            experiment that is not among all.
     """
 
     id: str
@@ -147,6 +150,7 @@ class Claim:
     criterion: Mapping[str, Criterion] = field(default_factory=dict)
     untestable: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
+    experiments_by_scale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _one_of(f"the kind of claim {self.id}", self.kind, Kind)
@@ -157,6 +161,17 @@ class Claim:
         both = sorted(set(self.criterion) & set(self.untestable))
         if both:
             raise UsageError(f"claim {self.id} is both judged and untestable at scale {both[0]}: keep one.")
+        for scale, names in self.experiments_by_scale.items():
+            if strangers := sorted(set(names) - set(self.experiments)):
+                raise UsageError(
+                    f"claim {self.id} is about {strangers[0]} at scale {scale}, which is not among its experiments: "
+                    "list it there too."
+                )
+
+    def at(self, scale: str) -> Claim:
+        """Return the claim as it stands at a scale: about the experiments it is about there."""
+        names = self.experiments_by_scale.get(scale)
+        return self if names is None else replace(self, experiments=names, experiments_by_scale={})
 
     def function(self) -> Callable[[Any], Values]:
         """Return the statistic, loaded.

@@ -76,6 +76,7 @@ def judge(claim: Claim, paper_id: str, scale: str, runs: Runs) -> Verdict:
     Raises:
         GrokscopeError: the claim's statistic cannot be loaded.
     """
+    claim = claim.at(scale)
     criterion = claim.criterion.get(scale)
     calibrated = [seed for seed in sorted(runs) if criterion is not None and seed in criterion.calibration]
     if calibrated and len(calibrated) < len(runs):

@@ -57,6 +57,6 @@ def verdicts_on(runs: Sequence[StoredRun]) -> list[Verdict]:
         paper: Paper = PAPERS.get(name)
         there = {experiment for by_experiment in found.values() for experiment in by_experiment}
         for claim in paper.claims:
-            if there & set(claim.experiments):
+            if there & set(claim.at(scale).experiments):
                 verdicts.append(judge(claim, paper.id, scale, found))
     return verdicts

@@ -77,7 +77,7 @@ def reproduce(
         scales = {known for e in paper.experiments for known in e.scale_names}
         if scale not in scales:
             raise unknown("scale", scale, scales)
-        needed = {e for claim in paper.claims if scale in claim.criterion for e in claim.experiments}
+        needed = {e for claim in paper.claims if scale in claim.criterion for e in claim.at(scale).experiments}
         every = [e.name for e in paper.experiments if e.name in needed or (scale == "smoke" and e.cell_of is None)]
         chosen = [paper.experiment(e).name for e in experiments] if experiments else every
         wanted += [(paper, experiment) for experiment in chosen]
@@ -94,13 +94,15 @@ def reproduce(
         judge(claim, name, scale, found[name])
         for name in names
         for claim in PAPERS.get(name).claims
-        if not experiments or set(claim.experiments) & set(experiments)
+        if not experiments or set(claim.at(scale).experiments) & set(experiments)
     ]
     reports = [
         write_report(
             [found[paper.id][seed][experiment] for seed in seeds],
             root / "reports" / f"{paper.id}-{experiment}-{scale}.html",
-            verdicts=[v for v in verdicts if experiment in paper.claim(v.id).experiments and v.paper == paper.id],
+            verdicts=[
+                v for v in verdicts if experiment in paper.claim(v.id).at(scale).experiments and v.paper == paper.id
+            ],
         )
         for paper, experiment in wanted
     ]
