@@ -53,3 +53,14 @@ def finite(series: Series, key: str) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     kept = np.isfinite(values)
     return (steps[kept], values[kept]) if kept.any() else None
+
+
+def running_median(values: np.ndarray, width: int = 3) -> np.ndarray:
+    """Return the median over ``width`` (odd) observations centred on each; the ends are repeated outwards.
+
+    Example:
+        >>> running_median(np.array([1.0, 9.0, 2.0, 3.0])).tolist()
+        [1.0, 2.0, 3.0, 3.0]
+    """
+    padded = np.pad(values, width // 2, mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=-1)
