@@ -302,6 +302,7 @@ INTERVENED: list[dict[str, Any]] = [
     {"name": "gradient-filter", "start": 2},
     {"name": "parameter-mask", "keep": 0.7, "parameters": "layers.0.weight", "start": 5, "stop": 15},
     {"name": "activation-clamp", "site": "at_hidden.0", "factor": 0.5, "units": [1, 3], "start": 4, "stop": 18},
+    {"name": "dropout", "site": "at_hidden.0", "rate": 0.25, "start": 3, "stop": 21},
     {"name": "weight-norm", "start": 9},
 ]
 MEMBERS: list[dict[str, Any]] = [
@@ -311,7 +312,7 @@ MEMBERS: list[dict[str, Any]] = [
 ]
 TREES: dict[str, dict[str, Any]] = {
     "gradient": MODULAR,
-    "intervened": {**MODULAR, "interventions": INTERVENED},
+    "intervened": {**MODULAR, "learner": {**MODULAR["learner"], "l1": 1e-3}, "interventions": INTERVENED},
     "ensemble": MODULAR,
     "kernel": {
         "paper": "toys",

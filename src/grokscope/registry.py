@@ -112,6 +112,7 @@ INTERVENTIONS: Registry[Any] = Registry(
     {
         "weight-norm": "grokscope.interventions.weight_norm:WeightNormClamp",
         "activation-clamp": "grokscope.interventions.activation_clamp:ActivationClamp",
+        "dropout": "grokscope.interventions.dropout:Dropout",
         "parameter-mask": "grokscope.interventions.parameter_mask:ParameterMask",
         "gradient-filter": "grokscope.interventions.gradient_filter:GradientFilter",
         "fourier-ablation": "grokscope.interventions.fourier_ablation:FourierAblation",

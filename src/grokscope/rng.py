@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -39,3 +40,39 @@ def generator(seed: int, *names: str | int) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(derive(seed, *names))
+
+
+def words(seed: Tensor, count: int, *names: str | int) -> Tensor:
+    """Return ``count`` random 32-bit words, int32 and uniform over all its values, shape (count,).
+
+    Word i is a pure function of (seed, names, i). It takes integer arithmetic on tensors and no generator,
+    so that ``torch.vmap`` may lift it over members with a seed each and a GPU draws what a CPU draws. With
+    f = ``fmix32``, the finalizer of MurmurHash3 (Appleby 2011), and the two halves k of seed xor hash(names):
+    word i = f(f(i xor k₀) xor k₁). It is for masks and noise, not for secrets.
+
+    Args:
+        seed: int64, no axes.
+        count: at most 2³², from where on words repeat.
+        names: what is drawn, the step among them.
+
+    Example:
+        >>> import torch
+        >>> words(torch.tensor(7), 3, "noise", 0).tolist() == words(torch.tensor(7), 5, "noise", 0).tolist()[:3]
+        True
+    """
+    import torch
+
+    key = seed ^ derive(0, *names)
+    low, high = ((key << 32) >> 32).to(torch.int32), (key >> 32).to(torch.int32)
+    index = torch.arange(count, dtype=torch.int64, device=seed.device).to(torch.int32)
+    return _fmix32(_fmix32(index ^ low) ^ high)
+
+
+def _fmix32(word: Tensor) -> Tensor:
+    """Mix each word in place; a shift to the right fills in zeros, so the sign's copies are masked out."""
+    word ^= (word >> 16).bitwise_and_(0xFFFF)
+    word *= 0x85EBCA6B - (1 << 32)
+    word ^= (word >> 13).bitwise_and_(0x7FFFF)
+    word *= 0xC2B2AE35 - (1 << 32)
+    word ^= (word >> 16).bitwise_and_(0xFFFF)
+    return word

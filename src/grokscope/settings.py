@@ -31,11 +31,12 @@ class Part(Settings):
     """Settings of something a registry knows by ``name``.
 
     ``version`` is raised whenever the same settings would train differently; it is part of a
-    run's identity.
+    run's identity. ``cites`` are the papers it comes from: keys of ``grokscope.citations``, or BibTeX entries.
     """
 
     name: str
     version: ClassVar[int] = 1
+    cites: ClassVar[tuple[str, ...]] = ()
 
 
 class TaskSettings(Part):
@@ -86,6 +87,10 @@ class InterventionSettings(Part):
     """Settings of an intervention, which acts on updates ``start`` <= step < ``stop``."""
 
     point: ClassVar[Point]
+    draws: ClassVar[bool] = False
+    """Whether it draws: then the learner puts its seed into the state that ``init`` gave, an int64 tensor ``seed``."""
+    measured: ClassVar[bool] = True
+    """Whether measures see it, where it acts on an activation; else it acts in training alone."""
     start: int = Field(default=0, ge=0)
     stop: int | None = Field(default=None, ge=0)
 
@@ -94,6 +99,10 @@ class InterventionSettings(Part):
         if self.stop is not None and self.stop <= self.start:
             raise ValueError(f"an intervention from step {self.start} to {self.stop} never acts: stop must be later")
         return self
+
+    def from_task(self, task: TaskSettings) -> dict[str, Any]:
+        """Return the settings to fill in that only the task knows, by key; called when a spec is resolved."""
+        return {}
 
     def active(self, step: int) -> bool:
         """Tell whether update ``step`` (from 0) is acted on."""

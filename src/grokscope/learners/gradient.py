@@ -15,8 +15,8 @@ from grokscope.errors import CheckpointError, UsageError, unknown
 from grokscope.learners.base import StateDict
 from grokscope.learners.losses import loss_function
 from grokscope.learners.optim.base import Optimizer
-from grokscope.learners.update import Kernel, Lift, Moving, clamped, solo, update
-from grokscope.rng import generator
+from grokscope.learners.update import Kernel, Lift, Moving, at_activations, clamped, solo, update
+from grokscope.rng import derive, generator
 from grokscope.settings import Point
 from grokscope.snapshot import Snapshot, Source, StepRecord, infer_roles, module_forward
 
@@ -90,6 +90,7 @@ class GradientLearner:
             loss=loss_function(loss_name, loss_dtype),
             interventions=spec.interventions,
             lift=self.lift,
+            l1=spec.learner.l1,  # type: ignore[attr-defined]
         )
         initial = [{n: p.detach().to(numerics.device) for n, p in m.named_parameters()} for m in modules]
         buffers = [{n: b.detach().to(numerics.device) for n, b in m.named_buffers()} for m in modules]
@@ -104,7 +105,7 @@ class GradientLearner:
                 parameters=parameters,
                 buffers={name: t.clone() for name, t in self._combine(buffers).items()},
                 optimizer=optimizer.init(parameters),
-                interventions=[self.lift(part.init)(parameters) for part in spec.interventions],  # type: ignore[attr-defined]
+                interventions=self._intervention_states(specs, parameters),
                 loss=torch.full((), torch.nan, dtype=torch.float64),
             )
         state = GradientState(specs, tasks, kernel, optimizer, moving, initial, sources, None)
@@ -115,12 +116,15 @@ class GradientLearner:
     def restore(self, specs: Sequence[Spec], tasks: Sequence[Task], stored: StateDict) -> GradientState:
         """Return the state that ``stored`` describes; it continues bitwise.
 
+        At the step at which a fork begins, the interventions it adds have no state yet and get their first one.
+
         Raises:
             CheckpointError: the tensors are not those of this spec.
         """
         state = self.start(specs, tasks)
         state.step = int(stored.values["step"])
-        wanted = self._flat(state.moving)
+        added = _added_here(specs[0], stored)
+        wanted = {n: t for n, t in self._flat(state.moving).items() if not n.startswith(added)}
         wrong = sorted(set(wanted) ^ set(stored.tensors))
         wrong += [
             n for n, t in wanted.items() if n in stored.tensors and n != "loss" and t.shape != stored.tensors[n].shape
@@ -145,6 +149,9 @@ class GradientLearner:
             interventions,
             stored.tensors["loss"].to(device),
         )
+        for index, first in enumerate(self._intervention_states(specs, state.moving.parameters) if added else ()):
+            if f"intervention/{index}/" in added:
+                state.moving.interventions[index] = first
         return state
 
     def advance(self, state: GradientState, n: int) -> GradientState:
@@ -171,7 +178,7 @@ class GradientLearner:
         source = state.sources[member]
         step = state.step
         spec = state.specs[member]
-        if any(part.point == "activation" and part.active(step) for part in spec.interventions):
+        if any(at_activations(part, step, measuring=True) for part in spec.interventions):
             source = _clamped_source(source, spec, moving.interventions, step)
         start = {name: tensor.clone() for name, tensor in state.initial[member].items()}
         initial = Snapshot(state.sources[member], step=0, parameters=start)
@@ -206,6 +213,19 @@ class GradientLearner:
         batch = self._combine_batches([task.batch(step) for task in state.tasks])
         return batch.to(numerics.device, getattr(torch, numerics.dtype))
 
+    def _intervention_states(self, specs: Sequence[Spec], parameters: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        """Return the states of all interventions at step 0; those that draw find their member's seed in theirs."""
+        states: list[dict[str, Tensor]] = []
+        for index, part in enumerate(specs[0].interventions):
+            state = self.lift(part.init)(parameters)  # type: ignore[attr-defined]
+            if part.draws:
+                label = specs[0].intervention_labels[index]
+                seeds = [derive(spec.seed.noise, "intervention", label) for spec in specs]
+                device = specs[0].numerics.device
+                state = {**state, **self._combine([{"seed": torch.tensor(seed, device=device)} for seed in seeds])}
+            states.append(state)
+        return states
+
     def _flat(self, moving: Moving) -> dict[str, Tensor]:
         flat = {f"parameter/{name}": t for name, t in moving.parameters.items()}
         flat |= {f"buffer/{name}": t for name, t in moving.buffers.items()}
@@ -232,6 +252,14 @@ def _settings(spec: Spec) -> Any:
     if spec.optimizer is None:
         raise UsageError("the gradient learner needs an optimizer: set optimizer.name.")
     return spec.optimizer
+
+
+def _added_here(spec: Spec, stored: StateDict) -> tuple[str, ...]:
+    """Return the prefixes of the tensors of interventions that a fork adds at the step it begins at."""
+    if spec.parent is None or stored.values["step"] != spec.parent.step:
+        return ()
+    prefixes = [f"intervention/{index}/" for index in range(len(spec.interventions))]
+    return tuple(prefix for prefix in prefixes if not any(name.startswith(prefix) for name in stored.tensors))
 
 
 def _build(spec: Spec, task: Task, dtype: torch.dtype) -> torch.nn.Module:
@@ -287,7 +315,7 @@ def _clamped_source(source: Source, spec: Spec, states: list[dict[str, Tensor]],
     plain = module_forward(module)
 
     def forward(tensors: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        with clamped(module, spec.interventions, list(states), step):
+        with clamped(module, spec.interventions, list(states), step, measuring=True):
             return plain(tensors, inputs)
 
     return replace(source, forward=forward, plain=forward)

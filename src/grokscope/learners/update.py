@@ -33,6 +33,7 @@ class Kernel:
     loss: Loss
     interventions: Sequence[InterventionSettings]
     lift: Lift
+    l1: float = 0.0
 
 
 @dataclass
@@ -60,16 +61,26 @@ class Moving:
         )
 
 
+def at_activations(part: InterventionSettings, step: int, *, measuring: bool) -> bool:
+    """Tell whether an intervention acts on an activation in update ``step``, or in what measures see at that step."""
+    return part.point == "activation" and part.active(step) and (part.measured or not measuring)
+
+
 def clamped(
     module: nn.Module,
     interventions: Sequence[InterventionSettings],
     states: list[dict[str, Tensor]],
     step: int,
+    *,
+    measuring: bool = False,
 ) -> Any:
-    """Return the context in which active activation interventions act on ``module``; updates ``states``."""
+    """Return the context in which active activation interventions act on ``module``; updates ``states``.
+
+    When ``measuring``, those that act in training alone are left out.
+    """
     actions: dict[str, Callable[[Tensor], Tensor]] = {}
     for index, intervention in enumerate(interventions):
-        if intervention.point != "activation" or not intervention.active(step):
+        if not at_activations(intervention, step, measuring=measuring):
             continue
 
         def act(output: Tensor, index: int = index, part: Any = intervention) -> Tensor:
@@ -91,7 +102,10 @@ def _apply(kernel: Kernel, point: str, value: Any, states: list[dict[str, Tensor
 
 
 def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss of each member, shape () or (members,), and the gradients; interventions included."""
+    """Return the loss of each member, shape () or (members,), and the gradients; interventions included.
+
+    The gradients are those of loss + l1 · ‖θ‖₁, with sign(θ) for that of |θ| (0 at 0); the loss is without it.
+    """
 
     def member(
         parameters: dict[str, Tensor],
@@ -125,6 +139,8 @@ def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: int) -> tuple[T
         name: torch.zeros_like(leaf) if g is None else g
         for (name, leaf), g in zip(leaves.items(), gradients, strict=True)
     }
+    if kernel.l1:
+        named = {name: g + kernel.l1 * moving.parameters[name].sign() for name, g in named.items()}
     return losses.detach(), named
 
 
