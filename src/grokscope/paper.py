@@ -102,7 +102,8 @@ class Figure:
     """A picture of a paper: ``function`` (``"module:function"``) draws it from the runs of ``experiments``.
 
     It is called with the runs (seeds of one experiment) and their phases as dictionaries. ``keys`` are
-    the scalars it shows, ``caption`` says what to see.
+    the scalars it shows, ``arrays`` the names of the arrays; a page has it where a run stored any of these.
+    ``caption`` says what to see.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Figure:
     function: str
     keys: tuple[str, ...] = ()
     caption: str = ""
+    arrays: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if ":" not in self.function:

@@ -31,9 +31,39 @@ def curve_of(runs: Sequence[Run], key: str, name: str, *, module: str | None = N
     return [band(f"{name} ({len(having)} seeds: median, range)", steps, low, middle, high, **style)]
 
 
+def modules_of(runs: Sequence[Run], key: str) -> list[str]:
+    """Return the modules with which any of the runs stored ``key``, sorted."""
+    return sorted({module for run in runs for module in run.modules(key) if module is not None})
+
+
 def phase_bands(phases: Sequence[dict[str, Any]]) -> list[Band]:
     """Return stored phases as the bands of a figure."""
     return [Band(phase["name"], phase["start"], phase["end"]) for phase in phases]
+
+
+def moment_labels(steps: Sequence[int], phases: Sequence[dict[str, Any]]) -> list[str]:
+    """Return each step as a label, with the phase it lies in.
+
+    Example:
+        >>> moment_labels([0, 1500], [{"name": "memorisation", "start": 0, "end": 100}])
+        ['0 · memorisation', '1,500']
+    """
+    labels = []
+    for step in steps:
+        # one phase ends where the next one starts
+        inside = [phase["name"] for phase in phases if _within(step, phase)]
+        labels.append(" · ".join([f"{step:,}", *inside[-1:]]))
+    return labels
+
+
+def _within(step: int, phase: dict[str, Any]) -> bool:
+    start, end = phase["start"], phase["end"]
+    return (start is None or step >= start) and (end is None or step <= end)
+
+
+def whose(runs: Sequence[Run]) -> str:
+    """Return what a figure of the first run alone must say where there are several; empty for one run."""
+    return f"seed {runs[0].spec['seed']['base']}, the first of {len(runs)} runs" if len(runs) > 1 else ""
 
 
 def chance_line(runs: Sequence[Run], value: float, name: str) -> Curve:

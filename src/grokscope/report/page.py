@@ -8,6 +8,7 @@ from typing import Any
 
 from grokscope.errors import UsageError
 from grokscope.report import run_sections, sections
+from grokscope.report.thresholds import thresholds
 from grokscope.report.text import escape, number, script_json
 
 POLICY = (
@@ -25,6 +26,8 @@ def page(
     figures: Sequence[tuple[str, str, str, Mapping[str, Any]]] = (),
     claims: Sequence[Mapping[str, Any]] = (),
     phases: Sequence[Mapping[str, Any]] = (),
+    sensitivity: Sequence[Mapping[str, Any]] = (),
+    agreements: Sequence[Mapping[str, Any]] = (),
     transition: Mapping[str, Any] | None = None,
     runs: Sequence[Mapping[str, Any]] = (),
     citations: Sequence[str] = (),
@@ -42,6 +45,8 @@ def page(
         claims: dictionaries with ``id``, ``statement``, ``figure``, ``status``, ``value``, ``interval``,
             ``criterion``, ``criterion_source``, ``met``, ``reason``, ``runs``; each may be missing.
         phases: dictionaries with ``name``, ``start``, ``end``, in steps.
+        sensitivity: rows of ``grokscope.analysis.sensitivity``; the section is left out without them.
+        agreements: dictionaries of ``grokscope.analysis.agreement``.
         transition: ``fit_step``, ``generalise_step``, ``delay_steps``, ``delay_ratio``, ``censored``.
         runs: what :func:`grokscope.report.runs.describe` returns, one for each run.
         citations: BibTeX entries.
@@ -55,6 +60,7 @@ def page(
     parts = [
         ("figures", "Figures", "".join(_figure(*one) for one in figures)),
         ("claims", "Claims", sections.claims_table(claims, identifiers)),
+        ("thresholds", "How phases depend on the thresholds", thresholds(sensitivity, agreements)),
         ("runs", "Runs", run_sections.runs_table(runs)),
         ("events", "Events worth knowing", run_sections.events_table(runs)),
         ("settings", "Settings", run_sections.settings(runs)),
@@ -111,11 +117,15 @@ def _figure(name: str, title: str, caption: str, figure: Mapping[str, Any]) -> s
         return f'{head}<p class="empty">No data were stored for this figure.</p>{described}</figure>'
     layout = {key: value for key, value in figure.get("layout", {}).items() if key != "title"}
     # the heading above the plot replaces the title, and with it the room kept for it
-    layout["margin"] = {**layout.get("margin", {}), "t": 46 if layout.get("shapes") else 34}
-    document = script_json({"data": figure["data"], "layout": layout})
+    above = {"t": max(34, layout.get("margin", {}).get("t", 84) - 38)} if layout.get("annotations") else {}
+    layout["margin"] = {**layout.get("margin", {}), "t": 46 if layout.get("shapes") else 34, **above}
+    frames = {"frames": figure["frames"]} if figure.get("frames") else {}
+    document = script_json({"data": figure["data"], "layout": layout, **frames})
+    # an image to a reader that cannot see it, unless there is something to operate
+    role = "group" if frames else "img"
     by = f' aria-describedby="{label}-caption"' if caption else ""
     return (
-        f'{head}<div class="plot" style="min-height:{int(height)}px" role="img" '
+        f'{head}<div class="plot" style="min-height:{int(height)}px" role="{role}" '
         f'aria-labelledby="{label}-title"{by}><script type="application/json">{document}</script></div>'
         "<noscript><p>This figure is drawn by JavaScript: allow it on this page.</p></noscript>"
         f"{described}</figure>"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from grokscope.report.figures import Curve
+from grokscope.report.slider import chosen_moments
 from grokscope.report.text import number
 
 UNREMARKABLE = ("observe_share", "input", "measure_does_not_apply")
@@ -29,7 +30,9 @@ class Run(Protocol):
     @property
     def wall_seconds(self) -> float: ...  # noqa: D102
     def series(self, key: str, module: str | None = None) -> tuple[np.ndarray, np.ndarray]: ...  # noqa: D102
+    def modules(self, key: str) -> list[str | None]: ...  # noqa: D102
     def has(self, key: str, module: str | None = None) -> bool: ...  # noqa: D102
+    def arrays(self) -> list[str]: ...  # noqa: D102
     def array_steps(self, name: str) -> list[int]: ...  # noqa: D102
     def array(self, name: str, step: int) -> dict[str, np.ndarray]: ...  # noqa: D102
     def references(self) -> list[str]: ...  # noqa: D102
@@ -67,6 +70,16 @@ def array_over_steps(run: Run, name: str, tensor: str) -> tuple[np.ndarray, np.n
     if not kept:
         return np.zeros(0, np.int64), np.zeros((0, 0))
     return np.array([step for step, _ in kept]), np.stack([vector for _, vector in kept], axis=1)
+
+
+def arrays_at(run: Run, name: str, tensor: str, limit: int) -> dict[int, np.ndarray]:
+    """Return a stored tensor at up to ``limit`` moments that stand for all, by step; empty where it is not stored."""
+    if name not in run.arrays():
+        return {}
+    steps = run.array_steps(name)
+    chosen = (steps[place] for place in chosen_moments(steps, limit))
+    found = {step: run.array(name, step) for step in chosen}
+    return {step: tensors[tensor] for step, tensors in found.items() if tensor in tensors}
 
 
 def describe(run: Run, transition: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from grokscope.errors import UsageError
 from grokscope.report import theme
+from grokscope.report.colours import log_ticks, logarithm
 from grokscope.report.decimate import kept_columns
 from grokscope.report.steps import StepAxis
 
@@ -23,6 +24,8 @@ def spectrum(
     log_x: bool = True,
     colour_title: str,
     x_title: str = "optimizer step",
+    log_colour: bool = False,
+    note: str = "",
 ) -> dict[str, Any]:
     """Return norms by frequency and step; each cell reaches half-way to its neighbours along the axis.
 
@@ -35,6 +38,8 @@ def spectrum(
         log_x: whether steps are on a log axis (step 0 at half of the first positive one).
         colour_title: what the values are, with the unit.
         x_title: what the steps are.
+        log_colour: whether colours are on a log axis, at most six decades; what is not positive is left blank.
+        note: in small print above.
 
     Raises:
         UsageError: the shape of ``values`` is another, or a key frequency is none of ``frequencies``.
@@ -59,16 +64,22 @@ def spectrum(
     notes = [f"{len(kept):,} of {len(order):,} moments drawn"] if len(kept) < len(order) else []
     keys = sorted(set(map(int, key_frequencies)))
     edges = _edges(axis.scaled(at), log=log_x)
+    colours, shown, hover = {}, values, "%{z:.4~g}"
+    if log_colour:
+        shown, low, high = logarithm(values)
+        shown, hover = np.maximum(shown, low), "10<sup>%{z:.2f}</sup>"
+        colours = {"zmin": low, "zmax": high if high > low else low + 1.0}
     data: list[dict[str, Any]] = [
         {
-            "type": "heatmap", "x": edges, "y": rows.tolist(), "z": [theme.as_list(row) for row in values],
-            "customdata": [at.tolist()] * len(rows), "colorscale": "Viridis", "zsmooth": False,
+            "type": "heatmap", "x": edges, "y": rows.tolist(), "z": [theme.as_list(row) for row in shown],
+            "customdata": [at.tolist()] * len(rows), "colorscale": "Viridis", "zsmooth": False, **colours,
             "colorbar": {
                 "title": {"text": theme.plain(colour_title), "side": "right", "font": {"size": 15}},
                 "thickness": 16, "outlinewidth": 0,
-                "exponentformat": "power", "x": 1.03, "xanchor": "left",
+                "x": 1.03, "xanchor": "left",
+                **(log_ticks(colours["zmin"], colours["zmax"]) if log_colour else {"exponentformat": "power"}),
             },
-            "hovertemplate": "step %{customdata:,}<br>frequency %{y}<br>%{z:.4~g}<extra></extra>",
+            "hovertemplate": f"step %{{customdata:,}}<br>frequency %{{y}}<br>{hover}<extra></extra>",
         }
     ]  # fmt: skip
     if keys and len(at):
@@ -97,6 +108,7 @@ def spectrum(
         xaxis=x_axis | {"showgrid": False},
         yaxis=theme.axis("frequency", showgrid=False, **_frequency_ticks(rows, keys)),
         meta={"decimated": {"moments": [len(kept), len(order)]} if notes else {}},
+        annotations=[theme.note(note)] if note else [],
     )
     return {"data": data, "layout": layout}
 

@@ -116,6 +116,14 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def note(text: str, above: int = 8) -> dict[str, Any]:
+    """Return small print over a plot, ``above`` pixels over its upper edge: what holds for all of a figure."""
+    return {
+        "text": plain(text), "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
+        "yanchor": "bottom", "yshift": above, "showarrow": False, "font": {"size": 13, "color": "#555555"},
+    }  # fmt: skip
+
+
 def layout(title: str, *, height: int = 440, **more: Any) -> dict[str, Any]:
     """Return the layout all figures share; ``more`` is laid over it.
 

@@ -1,48 +1,54 @@
-"""The figures of the paper, from stored numbers: accuracy, loss, progress measures, spectrum, weights."""
+"""The figures of the paper over training, from stored numbers: curves, spectra and weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
-from grokscope.recipes.curves import chance_line, curve_of, phase_bands
-from grokscope.report.figures import Figure, lines, spectrum
+import numpy as np
+
+from grokscope.recipes.curves import chance_line, curve_of, modules_of, phase_bands, whose
+from grokscope.report import theme
+from grokscope.report.figures import Curve, Figure, lines, spectrum
 from grokscope.report.runs import Run, array_over_steps
 
 TRAIN, TEST, LEAK_FREE = "#0072B2", "#D55E00", "#E69F00"
 RESTRICTED, EXCLUDED, TOTAL = "#009E73", "#CC79A7", "#000000"
+PUBLISHED = {"task.modulus": 113, "task.train_fraction": 0.3, "optimizer.weight_decay": 1.0}
+"""The settings of the run whose curves the authors released."""
+
 Phases = Sequence[dict[str, Any]]
 
 
 def accuracy(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return train and test accuracy over log-steps (Nanda et al. 2023, Fig. 2)."""
-    modulus = runs[0].spec["task"]["modulus"]
     curves = [
-        *curve_of(runs, "train/accuracy", "train", colour=TRAIN),
-        *curve_of(runs, "test/accuracy", "test", colour=TEST),
+        *_with_published(runs, "train/accuracy", "train", TRAIN),
+        *_with_published(runs, "test/accuracy", "test", TEST),
         *curve_of(runs, "leak_free/accuracy", "test, mirror image not trained on", colour=LEAK_FREE, dash="dash"),
-        *curve_of(runs, "fourier/restricted_accuracy", "restricted to the circuit", colour=RESTRICTED, dash="dot"),
-        chance_line(runs, 1 / modulus, f"chance 1/{modulus}"),
+        *_with_published(runs, "fourier/restricted_accuracy", "restricted to the circuit", RESTRICTED, dash="dashdot"),
+        *_chance(runs),
     ]
-    return lines("Accuracy", curves, y_title="accuracy", bands=phase_bands(phases))
+    return lines("Accuracy", curves, y_title="accuracy", bands=phase_bands(phases), y_range=(-0.02, 1.03))
 
 
 def loss(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return train and test loss over log-steps (Nanda et al. 2023, Fig. 2)."""
     curves = [
-        *curve_of(runs, "train/loss", "train", colour=TRAIN),
-        *curve_of(runs, "test/loss", "test", colour=TEST),
+        *_with_published(runs, "train/loss", "train", TRAIN),
+        *_with_published(runs, "test/loss", "test", TEST),
     ]
     return lines("Loss", curves, y_title="cross-entropy (nats)", log_y=True, bands=phase_bands(phases))
 
 
 def progress(runs: Sequence[Run], phases: Phases) -> Figure:
-    """Return restricted and excluded loss beside the test loss (Nanda et al. 2023, Fig. 7)."""
+    """Return restricted and excluded loss beside the test and train loss (Nanda et al. 2023, Fig. 7)."""
     curves = [
-        *curve_of(runs, "test/loss", "test", colour=TEST),
-        *curve_of(runs, "fourier/restricted_loss", "restricted to the circuit (all pairs)", colour=RESTRICTED),
-        *curve_of(runs, "fourier/excluded_loss", "circuit excluded (train pairs)", colour=EXCLUDED),
-        *curve_of(runs, "train/loss", "train", colour=TRAIN, dash="dot"),
+        *_with_published(runs, "test/loss", "test", TEST),
+        *_with_published(runs, "fourier/restricted_loss", "restricted to the circuit (all pairs)", RESTRICTED),
+        *_with_published(runs, "fourier/excluded_loss", "circuit excluded (train pairs)", EXCLUDED),
+        *_with_published(runs, "train/loss", "train", TRAIN, dash="dash"),
     ]
     return lines("Progress measures", curves, y_title="cross-entropy (nats)", log_y=True, bands=phase_bands(phases))
 
@@ -50,25 +56,41 @@ def progress(runs: Sequence[Run], phases: Phases) -> Figure:
 def fourier_spectrum(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return the Fourier norms of the neuron-to-logit map over training, the key frequencies marked."""
     run = runs[0]
-    steps, norms = array_over_steps(run, "fourier", "spectrum_neuron_to_logit")
-    keys = run.reference("fourier")["key_frequencies"] if "fourier" in run.references() else ()
+    steps, norms = _vectors(run, "fourier", "spectrum_neuron_to_logit")
     return spectrum(
         "Fourier spectrum of the neuron-to-logit map",
         range(1, len(norms) + 1),
         steps,
         norms,
-        key_frequencies=[int(key) for key in keys],
-        colour_title="norm" if len(runs) == 1 else f"norm, seed {run.spec['seed']['base']}",
+        key_frequencies=key_frequencies(run),
+        colour_title="norm",
+        note=whose(runs),
+    )
+
+
+def excluded_by_frequency(runs: Sequence[Run], phases: Phases) -> Figure:
+    """Return the train loss without one frequency at a time over training (Nanda et al. 2023, App. B)."""
+    run = runs[0]
+    steps, losses = _vectors(run, "fourier.hindsight", "excluded_single")
+    return spectrum(
+        "Excluded loss of each frequency",
+        range(1, len(losses) + 1),
+        steps,
+        losses,
+        key_frequencies=key_frequencies(run),
+        colour_title="cross-entropy (nats)",
+        log_colour=True,
+        note=whose(runs),
     )
 
 
 def weights(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return the sum of squared weights and the sparsity of the Fourier spectra (Nanda et al. 2023, Fig. 7)."""
     curves = [
-        *curve_of(runs, "weights/sum_of_squares", "sum of squared weights", colour=TOTAL),
-        *curve_of(runs, "gini/embedding", "Gini, embedding (right axis)", colour=TRAIN, axis="right"),
-        *curve_of(
-            runs, "gini/neuron_to_logit", "Gini, neuron-to-logit map (right axis)", colour=RESTRICTED, axis="right"
+        *_with_published(runs, "weights/sum_of_squares", "sum of squared weights", TOTAL),
+        *_with_published(runs, "gini/embedding", "Gini, embedding (right axis)", TRAIN, axis="right"),
+        *_with_published(
+            runs, "gini/neuron_to_logit", "Gini, neuron-to-logit map (right axis)", RESTRICTED, axis="right"
         ),
     ]
     return lines(
@@ -79,3 +101,64 @@ def weights(runs: Sequence[Run], phases: Phases) -> Figure:
         log_y=True,
         bands=phase_bands(phases),
     )
+
+
+def weights_by_tensor(runs: Sequence[Run], phases: Phases) -> Figure:
+    """Return the sum of squares of each parameter tensor, the largest at the end first, and of all."""
+    key = "weights/tensor_sum_of_squares"
+    names = modules_of(runs, key)
+    last = {name: curve.values[-1] for name in names for curve in curve_of(runs, key, name, module=name)}
+    curves = [
+        *curve_of(runs, "weights/sum_of_squares", "all", colour=TOTAL),
+        *(
+            curve
+            for number, name in enumerate(sorted(last, key=lambda name: -last[name]))
+            for curve in curve_of(runs, key, name, module=name, **_colour_and_dash(number))
+        ),
+    ]
+    return lines("Weights by tensor", curves, y_title="sum of squares", log_y=True, bands=phase_bands(phases))
+
+
+def _colour_and_dash(number: int) -> dict[str, Any]:
+    """Return the look of the ``number``-th tensor: the palette without the black that stands for all of them."""
+    colours = [colour for name, colour in theme.COLOURS.items() if name != "black"]
+    return {"colour": colours[number % len(colours)], "dash": theme.DASHES[number // len(colours) % len(theme.DASHES)]}
+
+
+def key_frequencies(run: Run) -> list[int]:
+    """Return the key frequencies of the final network; empty where the run has none."""
+    keys = run.reference("fourier").get("key_frequencies", ()) if "fourier" in run.references() else ()
+    return [int(key) for key in keys]
+
+
+def _with_published(runs: Sequence[Run], key: str, name: str, colour: str, **style: Any) -> list[Curve]:
+    """Return the curve of ``key``, and dotted the one that the authors released where these are its settings."""
+    own = curve_of(runs, key, name, colour=colour, **style)
+    if not own or runs[0].spec.get("scale") != "paper":
+        return own
+    for path, value in PUBLISHED.items():
+        section, _, entry = path.partition(".")
+        if (runs[0].spec.get(section) or {}).get(entry) != value:
+            return own
+    try:
+        published = import_module("grokscope.papers.nanda2023.reference")
+    except ModuleNotFoundError:
+        return own
+    if key not in published.REFERENCE:
+        return own
+    axis = style.get("axis", "left")
+    label = f"{name.removesuffix(' (right axis)')}, released by the authors"
+    values = np.asarray(published.REFERENCE[key], float)
+    return [*own, Curve(label, np.asarray(published.REFERENCE_STEPS), values, colour, "dot", axis)]
+
+
+def _chance(runs: Sequence[Run]) -> list[Curve]:
+    modulus = runs[0].spec["task"]["modulus"]
+    return [chance_line(runs, 1 / modulus, f"chance 1/{modulus}")]
+
+
+def _vectors(run: Run, name: str, tensor: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps and values of a stored vector; without it nothing, where the store would refuse."""
+    if name not in run.arrays():
+        return np.zeros(0, np.int64), np.zeros((0, 0))
+    return array_over_steps(run, name, tensor)

@@ -5,19 +5,47 @@
   for (const plot of plots) {
     const figure = JSON.parse(plot.querySelector("script").textContent);
     plot.textContent = "";
-    Plotly.newPlot(plot, figure.data, figure.layout, config);
+    Plotly.newPlot(plot, { data: figure.data, layout: figure.layout, frames: figure.frames, config });
+    if (figure.frames) {
+      // the slider is drawn, not an element: arrow keys move it for those who cannot drag
+      plot.tabIndex = 0;
+      plot.addEventListener("keydown", (event) => {
+        const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+        if (!by) return;
+        event.preventDefault();
+        const { active, steps } = plot.layout.sliders[0];
+        const step = steps[Math.min(Math.max(active + by, 0), steps.length - 1)];
+        Plotly.animate(plot, ...step.args);
+      });
+    }
   }
+  // panels: fewer in a row where the window is narrow
+  const narrow = window.matchMedia("(max-width: 640px)");
+  const fit = () => {
+    for (const plot of plots) {
+      const change = plot.layout.meta?.[narrow.matches ? "narrow" : "wide"];
+      if (!change) continue;
+      plot.style.minHeight = `${change.height}px`;
+      Plotly.relayout(plot, { ...change });
+    }
+  };
+  if (narrow.matches) fit();
+  narrow.addEventListener("change", fit);
   // paper is narrower than most windows, and a plot on it cannot be unfolded
   const PAPER = { width: 640, height: 370 };
-  const heights = plots.map((plot) => plot.layout.height);
+  const heights = new Map(plots.map((plot) => [plot, plot.layout.height]));
   let folded = [];
   window.addEventListener("beforeprint", () => {
     folded = Array.from(document.querySelectorAll("details:not([open])"));
     for (const part of folded) part.open = true;
-    for (const plot of plots) Plotly.relayout(plot, PAPER);
+    for (const plot of plots) {
+      const wide = plot.layout.meta?.wide;
+      Plotly.relayout(plot, wide ? { ...wide, width: PAPER.width, height: 0.8 * wide.height } : PAPER);
+    }
   });
   window.addEventListener("afterprint", () => {
     for (const part of folded) part.open = false;
-    plots.forEach((plot, index) => Plotly.relayout(plot, { width: null, height: heights[index], autosize: true }));
+    for (const plot of plots) Plotly.relayout(plot, { width: null, height: heights.get(plot), autosize: true });
+    fit();
   });
 })();
