@@ -23,7 +23,6 @@ class Dropout(InterventionSettings):
 
     name: Literal["dropout"] = "dropout"
     cites: ClassVar[tuple[str, ...]] = ("srivastava2014",)
-    cites: ClassVar[tuple[str, ...]] = ("srivastava2014",)
     point: ClassVar[Point] = "activation"
     draws: ClassVar[bool] = True
     measured: ClassVar[bool] = False
