@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from grokscope.facts import Facts as Facts
     from grokscope.measures.base import evaluate as evaluate
     from grokscope.running import Run as Run
+    from grokscope.running import fork as fork
     from grokscope.running import run as run
     from grokscope.snapshot import Snapshot as Snapshot
     from grokscope.spec import Spec as Spec
@@ -26,11 +27,12 @@ _HOMES = {
     "Snapshot": "grokscope.snapshot",
     "Spec": "grokscope.spec",
     "evaluate": "grokscope.measures.base",
+    "fork": "grokscope.running",
     "resolve": "grokscope.spec",
     "run": "grokscope.running",
 }
 
-__all__ = ["Batch", "Facts", "Run", "Snapshot", "Spec", "evaluate", "resolve", "run"]
+__all__ = ["Batch", "Facts", "Run", "Snapshot", "Spec", "evaluate", "fork", "resolve", "run"]
 
 
 _PACKAGES = ("linalg", "measures")

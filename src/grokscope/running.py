@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grokscope.analysis.phases import Phase, segment
 from grokscope.analysis.transitions import Transition, TransitionRule, transition
@@ -77,16 +77,16 @@ class Run:
         return pandas.DataFrame(columns)
 
     def transition(self) -> Transition:
-        """Return where the run fitted and generalised, by the rule in its spec.
+        """Return where the run fitted and generalised, by the rule in its spec; a fork counts its parent's steps.
 
         Raises:
             UsageError: its spec has no transition rule.
         """
-        return transition(self.stored.series, self._rule())
+        return transition(self.stored.whole().series, self._rule())
 
     def phases(self) -> list[Phase]:
         """Return the phases the run went through, in order, with their first and last steps."""
-        return segment(self.stored.series, self._rule(), self.stored.last_step or 0)
+        return segment(self.stored.whole().series, self._rule(), self.stored.last_step or 0)
 
     def claims(self) -> list[Verdict]:
         """Return the verdicts on the claims of its paper that this run alone can speak to."""
@@ -105,9 +105,10 @@ class Run:
         rule = self.spec.get("transition")
         phases: dict[str, Any] = {}
         if rule:
-            phases = self.transition().as_dict() | {
-                "bands": [{"name": p.name, "start": p.start, "end": p.end} for p in self.phases()]
-            }
+            from grokscope.analysis.overview import overview
+
+            series, last = self.stored.whole().series, self.stored.last_step or 0
+            phases = self.transition().as_dict() | overview(series, self._rule(), last)
         observed = self.stored.events("observe_share")
         return {
             "schema": 1,
@@ -121,6 +122,7 @@ class Run:
             "wall_seconds": round(self.stored.wall_seconds, 3),
             "observe_share": observed[-1]["share"] if observed else None,
             "training_id": self.spec.get("training_id"),
+            "parent": self.spec.get("parent"),
             "phases": phases,
             "final": self.stored.final(),
             "claims": [verdict.as_dict() for verdict in self.claims()],
@@ -161,9 +163,56 @@ def run(
     Raises:
         UsageError: an unknown name or key, or a value out of range; nothing has been trained.
     """
+    from grokscope.execution.parent import inputs_beside
     from grokscope.execution.plan import experiment_spec
     from grokscope.execution.train import train
 
     spec = experiment_spec(name, scale=scale, seed=seed, changes=set, interventions=interventions)
-    (directory,) = train([spec], root=out, fresh=fresh, progress=progress)
+    inputs = inputs_beside(spec, Path(name).parent)
+    (directory,) = train([spec], root=out, fresh=fresh, progress=progress, inputs=inputs)
     return Run(directory)
+
+
+class Fork(NamedTuple):
+    """A run trained on from one of its steps: with something changed, and without."""
+
+    branch: Run
+    control: Run
+
+
+def fork(
+    run: Run | str | Path,
+    *,
+    at: int,
+    set: Mapping[str, Any] | None = None,
+    interventions: Sequence[str | Mapping[str, Any]] = (),
+    steps: int | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Fork:
+    """Branch a stored run at a step with something changed, and train a matched control; return both.
+
+    Args:
+        run: a run, or its directory.
+        at: the step to branch at, from 0 to the run's last.
+        set: dotted overrides of the branch: ``optimizer``, ``learner``, ``seed.order``, ``seed.noise``. Those
+            of ``record``, ``stop``, ``transition`` and ``roles`` go to both.
+        interventions: added to the branch, ``NAME:key=value,…`` each; they start at ``at`` if not told later.
+        steps: updates to make; to the run's own last step if absent.
+        out: parent of all runs; that of ``run`` if absent.
+        progress: shown to while training; nothing is shown if absent.
+
+    Raises:
+        UsageError: the run cannot be forked there, or not with these changes; nothing has been trained.
+
+    Example::
+
+        branch, control = gs.fork(run, at=4000, interventions=["fourier-ablation:frequencies=[5]"])
+    """
+    from grokscope.execution.fork import fork as train_fork
+
+    stored = run if isinstance(run, Run) else Run.open(run)
+    paths = train_fork(
+        stored.stored, at=at, changes=set, interventions=interventions, steps=steps, root=out, progress=progress
+    )
+    return Fork(*map(Run, paths))

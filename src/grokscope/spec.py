@@ -86,6 +86,19 @@ class Record(Settings):
         return (Recording(measures=self.measures, cadence=self.observe), *self.extra)
 
 
+class Parent(Settings):
+    """Where a fork came from: the state of a training at a step, and for people what was changed there.
+
+    ``run`` and ``changes`` are labels; the rest is part of the fork's identity. No changes: the control.
+    """
+
+    training_id: str
+    step: int = Field(ge=0)
+    state: str = Field(description="SHA-256 of the state, which is in inputs/")
+    run: str = ""
+    changes: tuple[str, ...] = ()
+
+
 class StopRule(Settings):
     """Stop early: once ``key`` has been at or above ``level`` for ``sustain`` observations in a row."""
 
@@ -113,6 +126,7 @@ class Spec(Settings):
     roles: dict[str, str] = Field(default_factory=dict)
     engine: Literal["single", "ensemble"] = "single"
     group: str | None = None
+    parent: Parent | None = None
 
     @property
     def name(self) -> str:
@@ -126,8 +140,8 @@ class Spec(Settings):
         return tuple(name if names.count(name) == 1 else f"{name}.{index}" for index, name in enumerate(names))
 
     def tree(self) -> dict[str, Any]:
-        """Return the spec as plain values, as it is written to ``spec.json``."""
-        return self.model_dump(mode="json")
+        """Return the spec as plain values, as it is written to ``spec.json``; only a fork's names a parent."""
+        return self.model_dump(mode="json", exclude={"parent"} if self.parent is None else None)
 
     @property
     def training_id(self) -> str:
@@ -138,6 +152,22 @@ class Spec(Settings):
         return _digest(self._identity() | {"engine": self.engine, "group": self.group})
 
     @property
+    def versions(self) -> dict[str, int]:
+        """The version of each part, by its section; of an intervention by its name."""
+        parts = {"task": self.task, "model": self.model, "learner": self.learner, "optimizer": self.optimizer}
+        return {name: part.version for name, part in parts.items() if part is not None} | {
+            f"intervention {part.name}": part.version for part in self.interventions
+        }
+
+    def training_id_of(self, stored: Mapping[str, Any], versions: Mapping[str, int]) -> str:
+        """Return the training id of a tree this spec was made from, by earlier versions of its parts.
+
+        Settings that the tree does not have, because they came into being later, are left out.
+        """
+        identity = _written(self._identity(), stored) | {"versions": dict(versions)}
+        return _digest(identity | {"engine": self.engine, "group": self.group})
+
+    @property
     def solo_id(self) -> str:
         """The training id this run would have alone; equal for a run and the member that repeats it."""
         return _digest(self._identity() | {"engine": "single", "group": None})
@@ -146,17 +176,33 @@ class Spec(Settings):
         parts = {"task": self.task, "model": self.model, "learner": self.learner, "optimizer": self.optimizer}
         tree = self.tree()
         tree["learner"].pop("steps", None)
+        origin = self.parent.model_dump(exclude={"run", "changes"}) if self.parent is not None else None
         return {
+            **({"parent": origin} if origin is not None else {}),
             **{name: tree[name] for name in (*parts, "interventions", "numerics")},
             "seed": {stream: tree["seed"][stream] for stream in STREAMS},
-            "versions": {name: part.version for name, part in parts.items() if part is not None}
-            | {f"intervention {part.name}": part.version for part in self.interventions},
+            "versions": self.versions,
         }
 
     def with_group(self, members: list[Spec]) -> Spec:
         """Return this run as a member of the ensemble of ``members``."""
         group = _digest({"members": [member.solo_id for member in members]})[:16]
         return self.model_copy(update={"engine": "ensemble", "group": group})
+
+
+def _written(identity: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an identity with only those settings that a stored tree has."""
+
+    def kept(section: Any, given: Any) -> Any:
+        if isinstance(section, list):
+            return [kept(one, other) for one, other in zip(section, given, strict=True)]
+        return {key: value for key, value in section.items() if key in given} if isinstance(section, dict) else section
+
+    return (
+        identity
+        | {name: kept(identity[name], stored.get(name) or {}) for name in (*PARTS, "numerics")}
+        | {"interventions": kept(identity["interventions"], stored.get("interventions") or [])}
+    )
 
 
 def _digest(value: Any) -> str:
@@ -252,7 +298,7 @@ def resolve(tree: Mapping[str, Any], *, seed: int | None = None) -> Spec:
             f"interventions = {values['interventions']!r}: give a list of sections, each with a name, or --intervene."
         )
     values["interventions"] = tuple(
-        _part(f"interventions.{index}", entry, registry.INTERVENTIONS)
+        _intervention(f"interventions.{index}", entry, values.get("task"))
         for index, entry in enumerate(values.get("interventions") or ())
     )
     given = values.get("seed") or {}
@@ -274,6 +320,12 @@ def _part(section: str, value: Any, parts: registry.Registry[Any]) -> Any:
             f"{section} must say which {parts.kind} it is: set {section}.name to one of {', '.join(parts.names())}."
         )
     return _validated(parts.get(value["name"]), value, section)
+
+
+def _intervention(section: str, entry: Any, task: Any) -> InterventionSettings:
+    part: InterventionSettings = _part(section, entry, registry.INTERVENTIONS)
+    known = part.from_task(task) if isinstance(task, TaskSettings) else {}
+    return _validated(type(part), {**part.model_dump(), **known}, section) if known else part
 
 
 def _validated(kind: type[Any], values: dict[str, Any], section: str) -> Any:

@@ -16,14 +16,17 @@ def report(
     """Write a self-contained HTML page with the figures, phases, claims and settings of runs.
 
     Args:
-        runs: run directories of one experiment; several are shown together, seed by seed.
+        runs: run directories of one experiment; several are shown together, seed by seed. Forks of one state
+            are drawn branch against control, and the page goes to the first of them.
     """
     from grokscope.errors import UsageError
+    from grokscope.execution.parent import same_origin
     from grokscope.execution.reporting import write_report
     from grokscope.store import open_run, resolve_run
 
     if not runs:
         raise UsageError("name at least one run directory; grokscope runs lists them.")
-    if len(runs) > 1 and to is None:
+    stored = [open_run(resolve_run(run)) for run in runs]
+    if len(runs) > 1 and to is None and not same_origin(stored):
         raise UsageError(f"a page of {len(runs)} runs belongs to none of them: say where to write it with --to FILE.")
-    write(str(write_report([open_run(resolve_run(run)) for run in runs], to)))
+    write(str(write_report(stored, to)))

@@ -38,6 +38,9 @@ def write_summary(run: Run, *, report: Path | None, json: bool, strict: bool) ->
 def _write_text(summary: dict[str, Any]) -> None:
     write(f"{summary['experiment']} {summary['scale']} seed {summary['seed']}: {summary['status']}")
     write(f"  run      {summary['run_dir']}")
+    if summary["parent"]:
+        changed = ", ".join(summary["parent"]["changes"]) or "nothing changed, a control"
+        write(f"  fork     of {summary['parent']['run']} at step {number(summary['parent']['step'])}: {changed}")
     share = summary["observe_share"]
     measured = f", {share:.1%} of it measuring" if share is not None else ""
     write(f"  steps    {number(summary['steps'])} in {summary['wall_seconds']:.0f} s{measured}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ def experiment_spec(
         paper, experiment = find_experiment(name)
         tree = {"paper": paper.id, **experiment.tree(scale)}
     changes = dict(changes or {})
+    if tree.get("parent") is not None and (changes or interventions or seed is not None):
+        raise UsageError(
+            f"{path} is the spec of a fork, which is repeated as it is: for another change use grokscope fork."
+        )
     base = changes.pop("seed", changes.get("seed.base", seed))
     if base is not None:
         # another base means other streams, not those a file spells out
@@ -69,18 +74,20 @@ def experiment_spec(
 
 
 def parse_intervention(text: str) -> dict[str, Any]:
-    """Return the settings that ``NAME:key=value,key=value`` writes.
+    """Return the settings that ``NAME:key=value,key=value`` writes; commas inside brackets part no settings.
 
     Example:
         >>> parse_intervention("weight-norm:norm=30,start=100")
         {'name': 'weight-norm', 'norm': 30, 'start': 100}
+        >>> parse_intervention("fourier-ablation:frequencies=[3,7],start=100")["frequencies"]
+        [3, 7]
     """
     from grokscope.spec import parse_assignment
 
     name, _, rest = text.partition(":")
     if not name:
         raise UsageError(f"{text!r} names no intervention: write NAME:key=value,key=value.")
-    return {"name": name, **dict(parse_assignment(part) for part in rest.split(",") if part)}
+    return {"name": name, **dict(parse_assignment(part) for part in re.split(r",(?![^\[]*\])", rest) if part)}
 
 
 def document(spec: Spec) -> dict[str, Any]:

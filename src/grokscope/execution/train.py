@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,12 @@ def train(
     root: Path | str | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
+    inputs: Mapping[str, bytes] | None = None,
 ) -> list[Path]:
     """Train specs, together if they are an ensemble's members, and return their run directories.
 
     A training that is stored and finished is not repeated unless ``fresh``; one that was interrupted
-    goes on from its last checkpoint.
+    goes on from its last checkpoint. ``inputs`` are copied into each new run: of a fork, its first state.
 
     Raises:
         UsageError: the specs cannot be trained as they are; nothing has been trained.
@@ -44,7 +45,7 @@ def train(
     if place.state == "finished":
         _tidy(place)
     else:
-        _train(specs, place, root, progress or Silent())
+        _train(specs, place, root, progress or Silent(), inputs)
     return list(place.members)
 
 
@@ -58,7 +59,9 @@ def resume(directory: Path, *, progress: Progress | None = None) -> list[Path]:
     return list(place.members)
 
 
-def _train(specs: Sequence[Spec], place: Place, root: Path, progress: Progress) -> None:
+def _train(
+    specs: Sequence[Spec], place: Place, root: Path, progress: Progress, inputs: Mapping[str, bytes] | None = None
+) -> None:
     with contextlib.ExitStack() as stack:
         # spec.json is written before torch is loaded, so that even a failed import leaves a trace
         writers = []
@@ -68,7 +71,7 @@ def _train(specs: Sequence[Spec], place: Place, root: Path, progress: Progress) 
                 stack.callback(writer.close)
                 writer.status("running")
             else:
-                writer = RunWriter.create(directory, spec=document(spec), environment=environment())
+                writer = RunWriter.create(directory, spec=document(spec), environment=environment(), inputs=inputs)
                 stack.callback(writer.close)
             writers.append(writer)
         write_group(place, root)
@@ -93,6 +96,7 @@ def _train(specs: Sequence[Spec], place: Place, root: Path, progress: Progress) 
 def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter], progress: Progress) -> None:
     from grokscope.execution.hindsight import complete
     from grokscope.execution.observe import Observer
+    from grokscope.execution.parent import first_state
     from grokscope.loop.encoding import encode_checkpoint
     from grokscope.loop.loop import Hooks, Plan, run_loop
     from grokscope.numerics import applied
@@ -102,14 +106,14 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
     with applied(spec.numerics), caught() as interrupted:
         tasks = [one.task.build(one.seed) for one in specs]
         learner = spec.learner.build(ensemble=spec.engine == "ensemble")
-        _check_points(spec, learner)
+        check_points(spec, learner)
         store = CheckpointStore(place.checkpoints)
         state, ended_before = _restored(specs, tasks, learner, store, writers)
         begun = state is not None
         if state is None:
             for writer in writers:
                 writer.truncate(0, -1)
-            state = learner.start(specs, tasks)
+            state = first_state(specs, tasks, learner, place)
         observers = [Observer(one, writer) for one, writer in zip(specs, writers, strict=True)]
         for index, status in ended_before.items():
             observers[index].ended = status
@@ -255,7 +259,8 @@ def _restored(
     return None, {}
 
 
-def _check_points(spec: Spec, learner: Learner) -> None:
+def check_points(spec: Spec, learner: Learner) -> None:
+    """Refuse an intervention at a point that the learner does not offer."""
     for part in spec.interventions:
         if part.point not in learner.points:
             raise UsageError(

@@ -9,6 +9,7 @@ from grokscope.store.columns import flat_key, split_key
 from grokscope.store.files import atomic_write
 from grokscope.store.jsonl import decode_value, dumps, encode_value, plain, read_lines, repair_tail
 from grokscope.store.layout import (
+    HISTORY,
     SCHEMA,
     check_writable,
     default_root,
@@ -22,9 +23,10 @@ from grokscope.store.lock import DirectoryLock, is_locked
 from grokscope.store.query import runs_table, scalars_of
 from grokscope.store.reader import StoredRun, open_run
 from grokscope.store.seal import seal
-from grokscope.store.writer import STATUSES, RunWriter
+from grokscope.store.writer import STATUSES, RunWriter, log_lines
 
 __all__ = [
+    "HISTORY",
     "SCHEMA",
     "STATUSES",
     "CheckpointStore",
@@ -43,6 +45,7 @@ __all__ = [
     "flat_key",
     "group_directory",
     "is_locked",
+    "log_lines",
     "open_run",
     "plain",
     "read_lines",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,12 @@ class Columns:
     def as_dict(self) -> dict[str, np.ndarray]:
         """Return the columns by name."""
         return {name: getattr(self, name) for name in ("step", "key", "module", "value", "version")}
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """Return the rows of several logs, one after another."""
+    columns = [part.as_dict() for part in parts]
+    return Columns(**{name: np.concatenate([one[name] for one in columns]) for name in columns[0]})
 
 
 def flat_key(key: str, module: str | None) -> str:

@@ -14,6 +14,8 @@ SCHEMA = 1
 """Version of the directory and of every file in it, as ``SCHEMA.md`` describes them."""
 
 SPEC = "spec.json"
+HISTORY = "inputs/history.jsonl"
+"""Where a fork keeps what its parent logged before it."""
 _SHOWN = 3
 
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from grokscope.errors import StoreError, UsageError, unknown
 from grokscope.store.checkpoints import CheckpointStore
-from grokscope.store.columns import Columns, fingerprint, flat_key, load, split_key
+from grokscope.store.columns import Columns, fingerprint, flat_key, from_lines, joined, load, split_key
 from grokscope.store.files import read_bytes, safe_name
 from grokscope.store.jsonl import read_lines
-from grokscope.store.layout import SCHEMA, SPEC
+from grokscope.store.layout import HISTORY, SCHEMA, SPEC
 from grokscope.store.lock import is_locked
 
 Series = tuple[np.ndarray, np.ndarray]
@@ -204,6 +204,10 @@ class StoredRun:
         """The checkpoints in this directory."""
         return CheckpointStore(self.directory)
 
+    def whole(self) -> StoredRun:
+        """Return a fork with the scalars its parent logged before it, from step 0 on; another run as it is."""
+        return _Whole(self.directory) if (self.directory / HISTORY).is_file() else self
+
     def _array_files(self) -> dict[str, dict[int, Path]]:
         root = self.directory / "arrays"
         found: dict[str, dict[int, Path]] = {}
@@ -224,6 +228,14 @@ class StoredRun:
 
     def _series(self) -> dict[tuple[str, str | None], Series]:
         return self._kept("series", lambda: _by_key(self._columns()))
+
+
+class _Whole(StoredRun):
+    """A fork whose log begins where its parent's does."""
+
+    def _columns(self) -> Columns:
+        history = self.directory / HISTORY
+        return self._kept("columns", lambda: joined([from_lines([history]), load(self.directory)]))
 
 
 def open_run(path: Path | str) -> StoredRun:

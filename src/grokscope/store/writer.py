@@ -28,6 +28,11 @@ def document(values: Mapping[str, Any]) -> bytes:
     return (dumps({"schema": SCHEMA, **values}, readable=True) + "\n").encode()
 
 
+def log_lines(rows: Iterable[Row]) -> bytes:
+    """Return rows (step, key, module or None, value, version) as the lines of a log."""
+    return "".join(_scalar_line(*row) for row in rows).encode()
+
+
 def _scalar_line(step: int, key: str, module: str | None, value: float, version: int) -> str:
     if not key or "@" in key:
         raise UsageError(f"{key!r} cannot be the key of a scalar: write measure/key, the module apart from it.")
@@ -68,8 +73,15 @@ class RunWriter:
         self._not_durable: set[Path] = set()
 
     @classmethod
-    def create(cls, directory: Path | str, *, spec: Mapping[str, Any], environment: Mapping[str, Any]) -> RunWriter:
-        """Start a run: its directory, lock, ``environment.json``, ``spec.json`` and status ``running``.
+    def create(
+        cls,
+        directory: Path | str,
+        *,
+        spec: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        inputs: Mapping[str, bytes] | None = None,
+    ) -> RunWriter:
+        """Start a run: its directory, lock, ``environment.json``, inputs, ``spec.json`` and status ``running``.
 
         Raises:
             StoreError: a run is there already, another writer is at it, or it cannot be written.
@@ -86,6 +98,8 @@ class RunWriter:
             writer = cls(directory, lock)
             # spec.json makes a directory a run, so it comes when nothing else is missing
             atomic_write(directory / "environment.json", document(environment))
+            for name, data in (inputs or {}).items():
+                writer.input(name, data)
             atomic_write(directory / SPEC, document(spec))
             append(writer._scalars, b"")
             writer.status("running")
@@ -212,10 +226,10 @@ class RunWriter:
 
     def backfill(self, measure: str, rows: Iterable[Row]) -> None:
         """Replace the measure's back-filled rows (step, key, module or None, value, version) at once."""
-        lines = "".join(_scalar_line(*row) for row in rows)
+        lines = log_lines(rows)
         self._changing_log()
         path = self.directory / f"backfill-{safe_name(measure)}.jsonl"
-        atomic_write(path, lines.encode(), kept=self._kept())
+        atomic_write(path, lines, kept=self._kept())
 
     def drop_arrays(self, name: str) -> None:
         """Remove all steps of an array; one that is not there is none to remove."""
