@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import toys
+from commands import ask
 from grokscope.claims import Claim, Criterion
 from grokscope.execution import reproduce as module
 from grokscope.execution.reproduce import longest_first, reproduce
@@ -122,3 +123,15 @@ def test_processes_begin_with_the_longest(monkeypatch: pytest.MonkeyPatch, tmp_p
     names, _ = trained(monkeypatch, tmp_path, SWEEP, scale="cpu", jobs=2)
     assert begun == ["b", "a"]
     assert names == ["a", "b"]  # collected, and reported, in the order of the paper
+
+
+def test_cells_are_listed_like_any_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PAPERS._known, SWEEP.id, SWEEP)
+    rows = ask("list", "experiments", "--paper", SWEEP.id, "--json").document["rows"]
+    assert [(row["name"], row["cell_of"]) for row in rows] == [
+        ("sweep2026/a", None),
+        ("sweep2026/b", "a"),
+        ("sweep2026/c", None),
+        ("sweep2026/d", None),
+        ("sweep2026/e", "c"),
+    ]
