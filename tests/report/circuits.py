@@ -39,7 +39,7 @@ class CircuitRun:
 
     def _curves(self) -> dict[tuple[str, str | None], np.ndarray]:
         steps = np.array(STEPS, float)
-        late, mid = np.array([growth(step) for step in steps]), 1 / (1 + np.exp(-(steps - 800 - 50 * self.seed) / 150))
+        late, mid = np.array([growth(step) for step in steps]), 1 / (1 + np.exp(-(steps - 600 - 200 * self.seed) / 150))
         curves: dict[tuple[str, str | None], np.ndarray] = {
             ("train/accuracy", None): 1 - np.exp(-steps / 60),
             ("test/accuracy", None): 0.02 + 0.97 * late,

@@ -12,21 +12,31 @@ from grokscope.cli.output import write
 def report(
     *runs: str,
     to: Annotated[str | None, Parameter(help="the file to write (default: report.html in the run directory)")] = None,
+    print_to: Annotated[str | None, Parameter(name="--print", help="a directory for the figures as files")] = None,
+    format_: Annotated[str, Parameter(name="--format", help="of these files: pdf, svg, png, or several, by comma")] = (
+        "pdf"
+    ),
 ) -> None:
     """Write a self-contained HTML page with the figures, phases, claims and settings of runs.
 
     Args:
         runs: run directories of one experiment; several are shown together, seed by seed. Forks of one state
-            are drawn branch against control, and the page goes to the first of them.
+            are drawn branch against control, and the page goes to the first of them. With --print the figures
+            are written for print, a file each, and the page only where --to says.
     """
     from grokscope.errors import UsageError
     from grokscope.execution.parent import same_origin
-    from grokscope.execution.reporting import write_report
+    from grokscope.execution.reporting import write_print, write_report
     from grokscope.store import open_run, resolve_run
 
     if not runs:
         raise UsageError("name at least one run directory; grokscope runs lists them.")
     stored = [open_run(resolve_run(run)) for run in runs]
+    if print_to is not None:
+        for path in write_print(stored, print_to, format_.split(",")):
+            write(str(path))
+        if to is None:
+            return
     if len(runs) > 1 and to is None and not same_origin(stored):
         raise UsageError(f"a page of {len(runs)} runs belongs to none of them: say where to write it with --to FILE.")
     write(str(write_report(stored, to)))

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from grokscope.analysis.phases import segment
+from grokscope.analysis.agreement import agreement
+from grokscope.analysis.phases import boundaries, segment
+from grokscope.analysis.sensitivity import sensitivity
 from grokscope.analysis.transitions import TransitionRule, transition
 from grokscope.claims import Verdict
 from grokscope.errors import UsageError
+from grokscope.execution.cite import citations_of
 from grokscope.execution.judge import verdicts_on
+from grokscope.execution.parent import same_origin
+from grokscope.recipes.branches import branch_figures
 from grokscope.registry import PAPERS, load
 from grokscope.report.page import page
+from grokscope.report.printing import print_figures
 from grokscope.report.runs import describe
 from grokscope.store import StoredRun, atomic_write
 
@@ -32,38 +38,92 @@ def write_report(
     return target
 
 
+def write_print(runs: Sequence[StoredRun], directory: str | Path, formats: Sequence[str] = ("pdf",)) -> list[Path]:
+    """Write the figures of ``runs`` for print, a file each, and return the paths.
+
+    Raises:
+        UsageError: the runs are of different experiments, none is given, or a format is not known.
+        GrokscopeError: matplotlib is not installed, or a file cannot be written.
+    """
+    _check(runs)
+    return print_figures(figures_of(runs), directory, formats)
+
+
 def render(runs: Sequence[StoredRun], verdicts: Sequence[Verdict] | None = None) -> str:
     """Return the page of ``runs`` as HTML."""
+    _check(runs)
+    first = runs[0]
+    paper_name, experiment = first.spec["paper"], first.spec["experiment"]
+    paper = PAPERS.get(paper_name) if paper_name in PAPERS else None
+    known = {e.name: e.title for e in paper.experiments} if paper is not None else {}
+    crossings = [_transition(run) for run in runs]
+    phases = _phases_of(runs)
+    varied, told = _dependence(runs)
+    return page(
+        title=known.get(experiment, f"{paper_name}/{experiment}"),
+        subtitle=_subtitle(runs, paper.title if paper is not None else None),
+        facts=_facts(first, crossings),
+        figures=figures_of(runs),
+        claims=[verdict.as_dict() for verdict in (verdicts_on(runs) if verdicts is None else verdicts)],
+        phases=phases,
+        sensitivity=varied,
+        agreements=told,
+        transition=crossings[0] if len(runs) == 1 else None,
+        runs=[describe(run, crossing) for run, crossing in zip(runs, crossings, strict=True)],
+        citations=[citation.bibtex for citation in citations_of(runs)],
+    )
+
+
+def _check(runs: Sequence[StoredRun]) -> None:
+    """Refuse runs that no one page can show."""
     if not runs:
         raise UsageError("a report needs at least one run.")
     names = {(run.spec["paper"], run.spec["experiment"], run.spec["scale"]) for run in runs}
     if len(names) > 1:
         shown = ", ".join(sorted("/".join(name) for name in names))
         raise UsageError(f"one report shows runs of one experiment at one scale; these are of {shown}.")
-    first = runs[0]
-    paper_name, experiment, _ = next(iter(names))
-    paper = PAPERS.get(paper_name) if paper_name in PAPERS else None
-    known = {e.name: e.title for e in paper.experiments} if paper is not None else {}
-    crossings = [_transition(run) for run in runs]
-    # phases are those of one run; seeds go through them at different steps
-    phases = [phase.as_dict() for phase in _phases(first)] if len(runs) == 1 else []
+    if len(runs) > 1 and any(run.spec.get("parent") for run in runs) and not same_origin(runs):
+        raise UsageError("a report shows forks beside forks of the same state: give a branch and its control.")
+
+
+def figures_of(runs: Sequence[StoredRun]) -> list[tuple[str, str, str, dict[str, Any]]]:
+    """Return (id, title, caption, Plotly figure) of what the paper of ``runs`` draws of them.
+
+    Figures of which the runs stored nothing are left out.
+    """
+    runs = [run.whole() for run in runs]
+    if len(runs) > 1 and same_origin(runs):
+        return branch_figures(runs)
+    spec = runs[0].spec
+    if spec["paper"] not in PAPERS:
+        return []
+    phases = _phases_of(runs)
     figures = []
-    for figure in paper.figures if paper is not None else ():
+    for figure in PAPERS.get(spec["paper"]).figures:
         # a run with a recording plan of its own may lack what a figure shows
-        if experiment in figure.experiments and any(run.has(key) for run in runs for key in figure.keys):
-            drawn = load(figure.function)(runs, phases)
+        stored = any(run.has(key) for run in runs for key in figure.keys) or any(
+            name in figure.arrays for run in runs for name in run.arrays()
+        )
+        if spec["experiment"] not in figure.experiments or not stored:
+            continue
+        drawn = load(figure.function)(runs, phases)
+        if drawn["data"]:
             figures.append((figure.id, figure.title, figure.caption, drawn))
-    return page(
-        title=known.get(experiment, f"{paper_name}/{experiment}"),
-        subtitle=_subtitle(runs, paper.title if paper is not None else None),
-        facts=_facts(first, crossings),
-        figures=figures,
-        claims=[verdict.as_dict() for verdict in (verdicts_on(runs) if verdicts is None else verdicts)],
-        phases=phases,
-        transition=crossings[0] if len(runs) == 1 else None,
-        runs=[describe(run, crossing) for run, crossing in zip(runs, crossings, strict=True)],
-        citations=[paper.bibtex] if paper is not None else [],
-    )
+    return figures
+
+
+def _phases_of(runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
+    """Return the phases of one run; seeds go through them at different steps."""
+    return [phase.as_dict() for phase in _phases(runs[0])] if len(runs) == 1 else []
+
+
+def _dependence(runs: Sequence[StoredRun]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return how the phases of one run depend on their definitions, and what the second detector finds."""
+    if len(runs) != 1 or not _phases_of(runs):
+        return [], []
+    series, rule = runs[0].whole().series, _rule(runs[0])
+    told = agreement(series, rule, boundaries(series, rule))
+    return sensitivity(series, rule, runs[0].last_step or 0), [one.as_dict() for one in told]
 
 
 def _rule(run: StoredRun) -> TransitionRule | None:
@@ -73,17 +133,19 @@ def _rule(run: StoredRun) -> TransitionRule | None:
 
 def _transition(run: StoredRun) -> dict[str, Any] | None:
     rule = _rule(run)
-    return transition(run.series, rule).as_dict() if rule else None
+    return transition(run.whole().series, rule).as_dict() if rule else None
 
 
 def _phases(run: StoredRun) -> list[Any]:
-    return segment(run.series, _rule(run), run.last_step or 0)
+    return segment(run.whole().series, _rule(run), run.last_step or 0)
 
 
 def _subtitle(runs: Sequence[StoredRun], title: str | None) -> str:
     spec = runs[0].spec
-    seeds = ", ".join(str(run.spec["seed"]["base"]) for run in runs)
-    words = [f"{spec['paper']}/{spec['experiment']}", f"{spec['scale']} scale", f"seed{'s' * (len(runs) > 1)} {seeds}"]
+    forked = same_origin(runs)
+    seeds = ", ".join(str(run.spec["seed"]["base"]) for run in (runs[:1] if forked else runs))
+    words = [f"{spec['paper']}/{spec['experiment']}", f"{spec['scale']} scale", f"seed{'s' * (',' in seeds)} {seeds}"]
+    words += [f"forked at step {spec['parent']['step']:,}"] if forked else []
     return " · ".join(words) + (f" · after “{title}”" if title else "")
 
 

@@ -22,7 +22,8 @@ PAPER = Paper(
             ("train/accuracy", "test/accuracy", "leak_free/accuracy", "fourier/restricted_accuracy"),
             "Accuracy on trained and held-out pairs. About as many held-out pairs as the train fraction have their "
             "mirror image (b, a) among the trained ones; a network that has only learned that addition commutes "
-            "answers those, so the dashed curve leaves them out.",
+            "answers those, so the dashed curve leaves them out. Dotted, at the paper's scale: the "
+            "authors' run, read from their figures (error up to 10 %).",
         ),
         Figure(
             "loss",
@@ -39,7 +40,8 @@ PAPER = Paper(
             "grokscope.papers.nanda2023.figures:progress",
             ("fourier/restricted_loss", "fourier/excluded_loss", "test/loss", "train/loss"),
             "Hidden progress: keeping only the key frequencies of the final network (restricted), or removing only "
-            "them (excluded). In a run that generalises both move long before the test loss falls.",
+            "them (excluded). In a run that generalises both move long before the test loss falls. Dotted, at the "
+            "paper's scale: the authors' run, read from their figures (error up to 10 %).",
         ),
         Figure(
             "spectrum",

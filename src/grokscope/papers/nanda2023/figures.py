@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from grokscope.papers.nanda2023.reference import REFERENCE, REFERENCE_STEPS
 from grokscope.recipes.curves import chance_line, curve_of, modules_of, phase_bands, whose
 from grokscope.report import theme
 from grokscope.report.figures import Curve, Figure, lines, spectrum
@@ -109,11 +109,11 @@ def weights_by_tensor(runs: Sequence[Run], phases: Phases) -> Figure:
     names = modules_of(runs, key)
     last = {name: curve.values[-1] for name in names for curve in curve_of(runs, key, name, module=name)}
     curves = [
-        *curve_of(runs, "weights/sum_of_squares", "all", colour=TOTAL),
+        *_with_published(runs, "weights/sum_of_squares", "all", TOTAL),
         *(
             curve
             for number, name in enumerate(sorted(last, key=lambda name: -last[name]))
-            for curve in curve_of(runs, key, name, module=name, **_colour_and_dash(number))
+            for curve in _with_published(runs, key, name, module=name, **_colour_and_dash(number))
         ),
     ]
     return lines("Weights by tensor", curves, y_title="sum of squares", log_y=True, bands=phase_bands(phases))
@@ -131,25 +131,24 @@ def key_frequencies(run: Run) -> list[int]:
     return [int(key) for key in keys]
 
 
-def _with_published(runs: Sequence[Run], key: str, name: str, colour: str, **style: Any) -> list[Curve]:
+def _with_published(
+    runs: Sequence[Run], key: str, name: str, colour: str, *, module: str | None = None, **style: Any
+) -> list[Curve]:
     """Return the curve of ``key``, and dotted the one that the authors released where these are its settings."""
-    own = curve_of(runs, key, name, colour=colour, **style)
-    if not own or runs[0].spec.get("scale") != "paper":
+    own, flat = (
+        curve_of(runs, key, name, module=module, colour=colour, **style),
+        key if module is None else f"{key}@{module}",
+    )
+    if not own or flat not in REFERENCE or runs[0].spec.get("scale") != "paper":
         return own
     for path, value in PUBLISHED.items():
         section, _, entry = path.partition(".")
         if (runs[0].spec.get(section) or {}).get(entry) != value:
             return own
-    try:
-        published = import_module("grokscope.papers.nanda2023.reference")
-    except ModuleNotFoundError:
-        return own
-    if key not in published.REFERENCE:
-        return own
     axis = style.get("axis", "left")
-    label = f"{name.removesuffix(' (right axis)')}, released by the authors"
-    values = np.asarray(published.REFERENCE[key], float)
-    return [*own, Curve(label, np.asarray(published.REFERENCE_STEPS), values, colour, "dot", axis)]
+    label = f"{name.removesuffix(' (right axis)')}, authors' run"
+    values = np.asarray(REFERENCE[flat], float)
+    return [*own, Curve(label, np.asarray(REFERENCE_STEPS), values, colour, "dot", axis)]
 
 
 def _chance(runs: Sequence[Run]) -> list[Curve]:
