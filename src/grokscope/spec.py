@@ -62,7 +62,7 @@ class Numerics(Settings):
     dtype: Literal["float32", "float64"] = "float32"
     threads: int = Field(default=1, ge=1, le=1024)
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
-    path: Literal["auto", "plain", "fast"] = "auto"
+    path: Literal["auto", "plain", "fast", "graph"] = "auto"
     eval_chunk: int | None = Field(default=None, ge=1, description="inputs a forward pass of a measure takes at once")
 
 
@@ -391,6 +391,13 @@ def _resolve_path(spec: Spec) -> Spec:
     path = spec.numerics.path
     if path == "auto":
         path = "fast" if "fast" in offered and not clamped else "plain"
+    elif path == "graph":
+        if not spec.numerics.device.startswith("cuda"):
+            raise UsageError("numerics.path = 'graph' records an update on a CUDA device: add --device cuda.")
+        if spec.interventions:
+            raise UsageError(
+                "numerics.path = 'graph' replays an update without the host, which interventions need: use plain."
+            )
     elif path not in offered:
         raise UsageError(
             f"numerics.path = {path!r}: the model {spec.model.name if spec.model else 'none'} offers "

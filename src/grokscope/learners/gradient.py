@@ -13,6 +13,7 @@ from torch import Tensor
 from grokscope.batch import Batch
 from grokscope.errors import CheckpointError, UsageError, unknown
 from grokscope.learners.base import StateDict
+from grokscope.learners.capture import Captured
 from grokscope.learners.losses import loss_function
 from grokscope.learners.optim.base import Optimizer
 from grokscope.learners.update import Kernel, Lift, Moving, at_activations, clamped, solo, update
@@ -38,6 +39,7 @@ class GradientState:
     sources: list[Source]
     batch: Batch | None
     step: int = 0
+    captured: Captured | None = None
 
 
 def _as_it_is(function: Any) -> Any:
@@ -81,7 +83,7 @@ class GradientLearner:
         _check_sites(modules[0], spec)
         _check_draws(modules[0], tasks[0], dtype)
         module = copy.deepcopy(modules[0]).to(numerics.device)
-        fast = numerics.path == "fast"
+        fast = numerics.path in ("fast", "graph") and "fast" in spec.model.paths
         loss_name = spec.learner.loss or tasks[0].loss  # type: ignore[attr-defined]
         loss_dtype = getattr(torch, spec.learner.loss_dtype)  # type: ignore[attr-defined]
         kernel = Kernel(
@@ -100,6 +102,10 @@ class GradientLearner:
             _source(one, task, m, fast=fast, dtype=dtype) for one, task, m in zip(specs, tasks, modules, strict=True)
         ]
         streaming = any(task.stream is not None for task in tasks)
+        if streaming and numerics.path == "graph":
+            raise UsageError(
+                "numerics.path = 'graph' replays an update on the same batch; this task streams: use fast."
+            )
         with torch.no_grad():
             moving = Moving(
                 parameters=parameters,
@@ -156,6 +162,13 @@ class GradientLearner:
 
     def advance(self, state: GradientState, n: int) -> GradientState:
         """Return ``state`` after n more updates (the same object); no value is read back on the way."""
+        if state.specs[0].numerics.path == "graph":
+            assert state.batch is not None
+            if state.captured is None:
+                state.captured = Captured(state.kernel, state.optimizer, state.moving, state.batch, state.step)
+            state.captured.advance(n)
+            state.step += n
+            return state
         for _ in range(n):
             batch = state.batch if state.batch is not None else self._batch(state, state.step)
             update(state.kernel, state.optimizer, state.moving, batch, state.step)

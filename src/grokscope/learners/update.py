@@ -93,7 +93,7 @@ def clamped(
     return sites(module, actions, first=True) if actions else nullcontext()
 
 
-def _apply(kernel: Kernel, point: str, value: Any, states: list[dict[str, Tensor]], step: int, lift: Lift) -> Any:
+def _apply(kernel: Kernel, point: str, value: Any, states: list[dict[str, Tensor]], step: Any, lift: Lift) -> Any:
     for index, intervention in enumerate(kernel.interventions):
         if intervention.point == point and intervention.active(step):
             action: Any = intervention.apply  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ def _apply(kernel: Kernel, point: str, value: Any, states: list[dict[str, Tensor
     return value
 
 
-def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: Any) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of each member, shape () or (members,), and the gradients; interventions included.
 
     The gradients are those of loss + l1 · ‖θ‖₁, with sign(θ) for that of |θ| (0 at 0); the loss is without it.
@@ -144,8 +144,11 @@ def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: int) -> tuple[T
     return losses.detach(), named
 
 
-def update(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, step: int) -> dict[str, Tensor]:
-    """Take update ``step`` (from 0) on ``moving`` in place; return the gradient it followed."""
+def update(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, step: int | Tensor) -> dict[str, Tensor]:
+    """Take update ``step`` (from 0) on ``moving`` in place; return the gradient it followed.
+
+    The step may be a tensor, shape (), where there are no interventions, which ask what number it is.
+    """
     moving.loss, gradients = gradient(kernel, moving, batch, step)
     with torch.no_grad():
         gradients = _apply(kernel, "gradient", gradients, moving.interventions, step, kernel.lift)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from grokscope.learners.optim.base import Scalar, Schedule, Tensors, along
+from grokscope.learners.optim.base import Scalar, Schedule, Step, Tensors, along
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,11 @@ class Adam:
         """Return zero first and second moments."""
         return {f"{moment}.{n}": torch.zeros_like(p) for n, p in parameters.items() for moment in ("mean", "square")}
 
-    def update(self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: int) -> None:
+    def update(self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: Step) -> None:
         """Take update ``step`` in place."""
         rate = self.schedule.at(step)
         unbias_mean = 1 - self.beta1 ** (step + 1)
-        unbias_square = math.sqrt(1 - self.beta2 ** (step + 1))
+        unbias_square = (1 - self.beta2 ** (step + 1)) ** 0.5
         decays = isinstance(self.weight_decay, Tensor) or self.weight_decay != 0
         for name, parameter in parameters.items():
             gradient = gradients[name]

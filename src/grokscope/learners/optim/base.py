@@ -13,6 +13,8 @@ from typing import Protocol
 from torch import Tensor
 
 Scalar = float | Tensor
+Step = int | Tensor
+"""Which update it is, from 0: a number, or a tensor of shape () and float64 that lives on the device."""
 Tensors = Mapping[str, Tensor]
 
 
@@ -23,7 +25,7 @@ class Optimizer(Protocol):
         """Return the state before the first update, by name."""
         ...
 
-    def update(self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: int) -> None:
+    def update(self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: Step) -> None:
         """Take update ``step`` (from 0)."""
         ...
 
@@ -35,8 +37,14 @@ class Schedule:
     learning_rate: Scalar
     warmup_steps: int = 0
 
-    def at(self, step: int) -> Scalar:
+    def at(self, step: Step) -> Scalar:
         """Return the learning rate of update ``step``."""
+        if isinstance(step, Tensor):
+            return (
+                self.learning_rate * (step / self.warmup_steps).clamp(max=1)
+                if self.warmup_steps
+                else self.learning_rate
+            )
         if step >= self.warmup_steps:
             return self.learning_rate
         return self.learning_rate * (step / self.warmup_steps)

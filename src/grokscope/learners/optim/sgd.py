@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from grokscope.learners.optim.base import Scalar, Schedule, Tensors, along
+from grokscope.learners.optim.base import Scalar, Schedule, Step, Tensors, along
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SGD:
             return {}
         return {f"velocity.{name}": torch.zeros_like(p) for name, p in parameters.items()}
 
-    def update(self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: int) -> None:
+    def update(self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: Step) -> None:
         """Take update ``step`` in place."""
         rate = self.schedule.at(step)
         for name, parameter in parameters.items():

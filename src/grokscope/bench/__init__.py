@@ -1,0 +1,11 @@
+"""Our paths against the plain baseline, in alternation in one process: what ``grokscope bench`` runs."""
+
+from __future__ import annotations
+
+BENCHMARKS: dict[str, tuple[str, str]] = {
+    "modular-addition": (
+        "grokscope.bench.modular_addition:benchmark",
+        "training of nanda2023/modular-addition (p = 113) against the loop that evaluates all positions and pairs",
+    ),
+}
+"""Name -> (its function, what it compares). A function takes (devices, rounds) and returns rows; see ``Comparison``."""

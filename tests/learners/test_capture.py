@@ -1,0 +1,74 @@
+"""An update that a graph can record: the step count is a tensor, everything changes in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from grokscope.execution.plan import experiment_spec
+from grokscope.learners.capture import Captured, clock_at, update_in_place
+from grokscope.learners.gradient import GradientState
+from grokscope.learners.optim.base import Schedule
+from grokscope.learners.update import update
+from grokscope.spec import Spec
+
+OPTIMIZERS: list[dict[str, Any]] = [
+    {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "warmup_steps": 4},
+    {"name": "adam", "learning_rate": 1e-2, "weight_decay": 0.1},
+    {"name": "adamw", "learning_rate": 1e-2, "weight_decay": 1.0, "warmup_steps": 4},
+]
+
+
+def started(specs: list[Spec], *, ensemble: bool) -> GradientState:
+    learner: Any = specs[0].learner.build(ensemble=ensemble)
+    return learner.start(specs, [spec.task.build(spec.seed) for spec in specs])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=[one["name"] for one in OPTIMIZERS])
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)], ids=["single", "ensemble"])
+def test_a_step_count_in_a_tensor_takes_the_same_updates(optimizer: dict[str, Any], seeds: tuple[int, ...]) -> None:
+    changes = {"numerics.dtype": "float64", "optimizer": optimizer}
+    specs = [experiment_spec("nanda2023", scale="smoke", seed=seed, changes=changes) for seed in seeds]
+    specs = [spec.with_group(specs) for spec in specs] if len(seeds) > 1 else specs
+    numbered, counted = (started(specs, ensemble=len(seeds) > 1) for _ in range(2))
+    assert counted.batch is not None
+    assert numbered.batch is not None
+    clock = clock_at(0, torch.device("cpu"))
+    places = {name: tensor.data_ptr() for name, tensor in counted.moving.parameters.items()}
+    loss = counted.moving.loss.data_ptr()
+    for step in range(8):
+        update(numbered.kernel, numbered.optimizer, numbered.moving, numbered.batch, step)
+        update_in_place(counted.kernel, counted.optimizer, counted.moving, counted.batch, clock)
+    assert float(clock) == 8
+    for name, tensor in counted.moving.parameters.items():
+        torch.testing.assert_close(tensor, numbered.moving.parameters[name], rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(counted.moving.loss, numbered.moving.loss, rtol=1e-11, atol=1e-13)
+    # a recorded update reads and writes the tensors it was recorded with
+    assert {name: tensor.data_ptr() for name, tensor in counted.moving.parameters.items()} == places
+    assert counted.moving.loss.data_ptr() == loss
+
+
+@pytest.mark.parametrize("warmup", [0, 10])
+def test_the_rate_of_a_counted_step_is_that_of_its_number(warmup: int) -> None:
+    schedule = Schedule(1e-3, warmup)
+    for step in (0, 1, 9, 10, 11, 5000):
+        assert float(schedule.at(clock_at(step, torch.device("cpu")))) == schedule.at(step)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_replayed_graph_trains_as_the_fast_path_does() -> None:
+    found = []
+    for path in ("fast", "graph"):
+        changes = {"numerics.device": "cuda", "numerics.dtype": "float64", "numerics.path": path}
+        specs = [experiment_spec("nanda2023", scale="smoke", seed=0, changes=changes)]
+        learner: Any = specs[0].learner.build()
+        state = started(specs, ensemble=False)
+        for count in (1, 7, 12):
+            state = learner.advance(state, count)
+        found.append(state)
+    assert isinstance(found[1].captured, Captured)
+    for name, tensor in found[0].moving.parameters.items():
+        torch.testing.assert_close(found[1].moving.parameters[name], tensor, rtol=1e-10, atol=1e-12)
