@@ -10,13 +10,23 @@ import pytest
 
 from grokscope.errors import UsageError
 from grokscope.papers.nanda2023 import PAPER
-from grokscope.papers.nanda2023.claims import (
+from grokscope.papers.nanda2023.statistics import (
     MAIN,
     WITHOUT,
+    ablations,
+    decay_slope,
     delayed_generalisation,
     excluded_rises,
+    gini_jumps,
+    less_data_is_slower,
     never_without_decay,
+    reference_error,
     restricted_leads,
+    single_frequency_neurons,
+    sparse_weights,
+    three_phases,
+    trigonometric_directions,
+    weight_norm_falls,
 )
 from grokscope.spec import resolve
 
@@ -28,10 +38,14 @@ def rising(at: float, width: float = 20.0) -> np.ndarray:
 
 
 class Curves:
-    """What a claim reads of a run: scalars by key."""
+    """What a claim reads of a run: scalars by key, and its spec."""
 
-    def __init__(self, **curves: np.ndarray) -> None:
+    def __init__(self, spec: dict[str, Any] | None = None, **curves: np.ndarray) -> None:
+        self.spec = spec or {}
         self.curves = {key.replace("__", "/"): value for key, value in curves.items()}
+
+    def has(self, key: str) -> bool:
+        return key in self.curves
 
     def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         if key not in self.curves:
@@ -88,12 +102,136 @@ def test_without_decay_nothing_but_commutativity_is_learned() -> None:
     assert found["excluded_loss"] == pytest.approx(0.01)
 
 
+def at_the_end(value: float) -> np.ndarray:
+    """Return a curve that ends at ``value`` and is another before."""
+    return np.where(STEPS[-1] == STEPS, value, -1.0)
+
+
+def test_what_is_read_of_the_final_network() -> None:
+    run = Curves(
+        circuit__neuron_to_logit_residual=at_the_end(0.1),
+        circuit__key_frequencies=at_the_end(4),
+        circuit__rank_gap=at_the_end(0.2),
+        circuit__direction_variance_explained=at_the_end(0.93),
+        circuit__logit_variance_explained=at_the_end(0.95),
+        circuit__neurons_single_frequency=at_the_end(0.85),
+    )
+    assert sparse_weights({MAIN: run}) == {"residual": 0.1, "keys": 4.0, "rank_gap": 0.2}
+    assert trigonometric_directions({MAIN: run}) == {"directions": 0.93, "logits": 0.95}
+    assert single_frequency_neurons({MAIN: run}) == {"share": 0.85}
+
+
+def test_ablations_are_told_as_ratios() -> None:
+    spec = {"task": {"modulus": 5}}
+    gone = Curves(spec)
+    run = Curves(
+        spec,
+        test__accuracy=rising(2000),
+        test__loss=np.full(len(STEPS), 4.0),
+        fourier__restricted_loss=np.full(len(STEPS), 0.1),
+        ablation__base=at_the_end(1e-6),
+        ablation__restricted=at_the_end(2e-7),
+        ablation__neurons_complement=at_the_end(math.log(5) + 1),
+        ablation__keep_3x3=at_the_end(3e-7),
+        ablation__cosines=at_the_end(4e-7),
+        ablation__neurons_polynomial=at_the_end(1.03e-6),
+    )
+    # frequency 1 is a key at the end, frequency 2 was one in the middle only
+    run.curves["ablation/frequency_removed@1"] = at_the_end(1e-3)
+    run.curves["ablation/frequency_removed@2"] = np.full(10, 1e-9)
+    found = ablations({MAIN: run})
+    assert gone.has("test/loss") is False
+    assert found == pytest.approx(
+        {
+            "restricted_at_half": 0.025,
+            "restricted_ratio": 0.2,
+            "complement_excess": 1.0,
+            "keep_3x3_ratio": 0.3,
+            "cosines_ratio": 0.4,
+            "polynomial_ratio": 1.03,
+            "key_removed_ratio": 1000.0,
+        }
+    )
+
+
+def phased() -> Curves:
+    """Return a run with memorisation until 300, circuit formation until about 2000 and cleanup until about 3000."""
+    return Curves(
+        train__accuracy=rising(150),
+        test__accuracy=rising(2000),
+        test__loss=np.interp(STEPS, [0, 300, 1500, 2000, 5000], [4.0, 8.0, 8.0, 0.1, 0.01]),
+        fourier__excluded_loss=np.interp(STEPS, [0, 300, 2000, 5000], [4.0, 1.0, 9.0, 6.0]),
+        weights__sum_of_squares=np.interp(STEPS, [0, 300, 1700, 3000, 5000], [900.0, 1500.0, 1400.0, 500.0, 490.0]),
+        gini__neuron_to_logit=np.interp(STEPS, [0, 300, 1700, 3000, 5000], [0.05, 0.2, 0.3, 0.7, 0.71]),
+    )
+
+
+def test_phases_are_counted_in_order() -> None:
+    assert three_phases({MAIN: phased()})["boundaries"] == 3
+    memorising = Curves(
+        train__accuracy=rising(150),
+        test__accuracy=0 * rising(2000),
+        test__loss=np.full(len(STEPS), 8.0),
+        fourier__excluded_loss=np.full(len(STEPS), 1e-3),
+        weights__sum_of_squares=np.full(len(STEPS), 900.0),
+    )
+    assert three_phases({MAIN: memorising})["boundaries"] == 0
+
+
+def test_the_detector_agrees_with_the_boundaries_drawn_by_hand() -> None:
+    assert reference_error() <= 0.25
+
+
+def test_weights_and_gini_of_known_curves() -> None:
+    assert weight_norm_falls({MAIN: phased()}) == pytest.approx({"final_share": 490 / 1500, "share_14000": None})
+    found = gini_jumps({MAIN: phased()})
+    assert found["final"] == pytest.approx(0.71)
+    # 0.4 in 1300 steps against 0.1 in 1400; the detector's boundaries are not those of the curve to the step
+    assert found["speed_ratio"] is not None
+    assert 2 < found["speed_ratio"] < 6
+
+
+def decayed(value: float, at: float, fraction: float = 0.5) -> Curves:
+    spec = {"optimizer": {"weight_decay": value}, "task": {"train_fraction": fraction}}
+    return Curves(spec, test__accuracy=(STEPS >= at).astype(float))
+
+
+def test_slope_of_a_known_power_law() -> None:
+    runs = {
+        "a": [decayed(0.5, 4000), decayed(0.5, 4000)],
+        "b": [decayed(1.0, 2000), decayed(1.0, 2000)],
+        "c": [decayed(2.0, 1000), decayed(0.1, 9000)],
+    }
+    found = decay_slope(runs)
+    # steps are seen to 50; the last run never generalises
+    assert found["slope"] == pytest.approx(-1, abs=0.05)
+    assert found["left_out"] == 1
+    assert decay_slope({"a": [decayed(1.0, 2000)]})["slope"] is None
+
+
+def test_less_data_of_known_curves() -> None:
+    def run(fraction: float, at: float) -> Curves:
+        made = decayed(1.0, at, fraction)
+        made.curves["train/loss"] = np.interp(STEPS, [0, 200], [4.0, 0.0])
+        made.curves["test/loss"] = np.interp(STEPS, [0, at], [4.0, 0.0])
+        return made
+
+    runs = {"less": run(0.4, 9000), MAIN: run(0.5, 2000), "more": run(0.6, 1000), "most": run(0.8, 400)}
+    found = less_data_is_slower(runs)
+    assert found["slower_40"] == math.inf
+    assert found["slower"] == pytest.approx(2, rel=0.03)
+    assert found["gap_80"] == pytest.approx(300 / 199.5, rel=0.1)
+    never = {"less": run(0.4, 9000), MAIN: run(0.5, 9000)}
+    assert less_data_is_slower(never)["slower"] is None
+
+
 @pytest.mark.parametrize("experiment", [e.name for e in PAPER.experiments])
 @pytest.mark.parametrize("scale", ["smoke", "cpu", "paper"])
 def test_every_experiment_resolves_at_every_scale(experiment: str, scale: str) -> None:
     spec = resolve({"paper": PAPER.id, **PAPER.experiment(experiment).tree(scale)}, seed=3)
     assert spec.scale == scale
-    assert spec.numerics.path == "fast"
+    # dropout acts at activations, which the fast path has not
+    assert spec.numerics.path == ("plain" if spec.interventions else "fast")
     assert resolve(spec.tree()).training_id == spec.training_id
 
 
@@ -106,8 +244,14 @@ def test_paper_scale_is_the_papers_setting() -> None:
     assert resolve({"paper": "x", **tree}).task.build(resolve({"paper": "x", **tree}).seed).train is not None
 
 
-def test_the_two_experiments_differ_in_weight_decay_alone_at_paper_scale() -> None:
+def test_the_control_without_weight_decay_trains_the_same_otherwise() -> None:
     main, without = (PAPER.experiment(name).tree("paper") for name in (MAIN, WITHOUT))
     without["optimizer"]["weight_decay"] = 1.0
-    without["experiment"] = MAIN
-    assert main == without
+    for section in ("task", "model", "learner", "optimizer", "transition"):
+        assert main[section] == without[section]
+
+
+def test_every_row_of_the_specification_up_to_12_has_a_claim() -> None:
+    ids = {claim.id.rstrip("ab") for claim in PAPER.claims}
+    assert ids == {f"C1.{row}" for row in range(1, 13)}
+    assert all({"cpu", "paper"} <= set(claim.criterion) for claim in PAPER.claims)

@@ -1,0 +1,275 @@
+"""What is computed of a seed's runs, or of all seeds' runs, for each claim of the paper; imports no torch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from grokscope.analysis.phases import CIRCUIT_PHASES, circuit_boundaries, running_median
+from grokscope.analysis.transitions import crossing
+from grokscope.papers.nanda2023.reference import REFERENCE, REFERENCE_STEPS
+
+Runs = Mapping[str, Any]
+Seeds = Mapping[str, Sequence[Any]]
+Values = dict[str, float | None]
+MAIN = "modular-addition"
+WITHOUT = "no-weight-decay"
+HAND_DRAWN = (1400.0, 9400.0, 14_000.0)
+"""Ends of memorisation, circuit formation and cleanup as drawn in Nanda et al. 2023, Fig. 7."""
+
+
+def first(run: Any, key: str, level: float, *, sustain: int = 1, falling: bool = False) -> float:
+    """Return the step at which ``key`` reaches ``level``; infinity if it never does."""
+    steps, values = run.series(key)
+    found = crossing(steps, values, level, sustain=sustain, direction="falling" if falling else "rising")
+    return math.inf if found is None else found
+
+
+def generalised(run: Any) -> float:
+    """Return the step at which test accuracy passes 0.9 for three observations in a row."""
+    return first(run, "test/accuracy", 0.9, sustain=3)
+
+
+def last(run: Any, key: str) -> float:
+    """Return the last value of ``key``."""
+    return float(run.series(key)[1][-1])
+
+
+def delayed_generalisation(runs: Runs) -> Values:
+    """Return when train accuracy passes 0.999 and test accuracy 0.9 and 0.99 for good."""
+    run = runs[MAIN]
+    return {
+        "train_step": first(run, "train/accuracy", 0.999),
+        "test_90_step": generalised(run),
+        "test_99_step": first(run, "test/accuracy", 0.99, sustain=3),
+    }
+
+
+def sparse_weights(runs: Runs) -> Values:
+    """Return how many key frequencies the final network has, and how much of the neuron-to-logit map they miss.
+
+    ``rank_gap`` is σ_{2K+1} / σ_{2K} of that map for K key frequencies.
+    """
+    run = runs[MAIN]
+    return {
+        "residual": last(run, "circuit/neuron_to_logit_residual"),
+        "keys": last(run, "circuit/key_frequencies"),
+        "rank_gap": last(run, "circuit/rank_gap"),
+    }
+
+
+def trigonometric_directions(runs: Runs) -> Values:
+    """Return the variance explained by waves of a + b: least over the directions read off, and of the logits."""
+    run = runs[MAIN]
+    return {
+        "directions": last(run, "circuit/direction_variance_explained"),
+        "logits": last(run, "circuit/logit_variance_explained"),
+    }
+
+
+def single_frequency_neurons(runs: Runs) -> Values:
+    """Return the share of neurons of which one frequency explains more than 0.85 of the variance."""
+    return {"share": last(runs[MAIN], "circuit/neurons_single_frequency")}
+
+
+def ablations(runs: Runs) -> Values:
+    """Return what keeping and removing parts of the circuit does to the loss on all pairs.
+
+    ``restricted_ratio``, ``keep_3x3_ratio``, ``cosines_ratio`` and ``polynomial_ratio`` are over the unchanged
+    network's loss, all at the end; ``complement_excess`` is the loss with only the complement of the key
+    directions of the neurons, less ln p; ``key_removed_ratio`` the least, over the key frequencies, of the loss
+    with that one removed. ``restricted_at_half`` is restricted over test loss where test accuracy passes 0.5.
+    """
+    run = runs[MAIN]
+    base = last(run, "ablation/base")
+    half = first(run, "test/accuracy", 0.5)
+    at_half = None
+    if math.isfinite(half):
+        test, restricted = run.series("test/loss"), run.series("fourier/restricted_loss")
+        at_half = float(np.interp(half, *restricted) / np.interp(half, *test))
+    prefix = "ablation/frequency_removed@"
+    frequencies = range(1, run.spec["task"]["modulus"] // 2 + 1)
+    removed = [last_of(run, f"{prefix}{k}") for k in frequencies if run.has(f"{prefix}{k}")]
+    chance = math.log(run.spec["task"]["modulus"])
+    return {
+        "restricted_at_half": at_half,
+        "restricted_ratio": last(run, "ablation/restricted") / base,
+        "complement_excess": last(run, "ablation/neurons_complement") - chance,
+        "keep_3x3_ratio": last(run, "ablation/keep_3x3") / base,
+        "cosines_ratio": last(run, "ablation/cosines") / base,
+        "polynomial_ratio": last(run, "ablation/neurons_polynomial") / base,
+        "key_removed_ratio": min(removed) / base if removed else None,
+    }
+
+
+def last_of(run: Any, flat: str) -> float:
+    """Return the last value of a key with its module, ``key@module``, at the run's last step; else infinity.
+
+    A frequency that was a key early on and is none at the end has no value there.
+    """
+    steps, values = run.series(flat)
+    return float(values[-1]) if steps[-1] == run.series("test/loss")[0][-1] else math.inf
+
+
+def restricted_leads(runs: Runs) -> Values:
+    """Return by how many steps restricted accuracy passes 0.5 and 0.9 before test accuracy does."""
+    run = runs[MAIN]
+    leads: Values = {}
+    for level, name in ((0.9, "lead_90"), (0.5, "lead_50")):
+        test = first(run, "test/accuracy", level, sustain=3)
+        circuit = first(run, "fourier/restricted_accuracy", level, sustain=3)
+        leads[name] = test - circuit if math.isfinite(test) else None
+    return leads
+
+
+def excluded_rises(runs: Runs) -> Values:
+    """Return where excluded loss is lowest, and how many times higher it is when test accuracy passes 0.9.
+
+    The loss is smoothed by a running median of 3 observations; the lowest point is sought from the step
+    at which train accuracy passes 0.99.
+    """
+    run = runs[MAIN]
+    fit, end = first(run, "train/accuracy", 0.99), generalised(run)
+    steps, values = run.series("fourier/excluded_loss")
+    smooth = running_median(values)
+    after = steps >= fit
+    if not after.any() or not math.isfinite(end):
+        return {"minimum_step": None, "rise": None}
+    lowest = int(np.argmin(np.where(after, smooth, np.inf)))
+    then = float(np.interp(end, steps, smooth))
+    return {"minimum_step": float(steps[lowest]), "rise": then / float(smooth[lowest])}
+
+
+def three_phases(runs: Runs) -> Values:
+    """Return how many of the boundaries are found, in order, and how far the detector is off on the paper's curves.
+
+    ``boundaries`` counts ends of memorisation, circuit formation and cleanup, each after the one before;
+    ``reference_error`` is the largest |found / drawn by hand - 1| on the curves of the paper's mainline run.
+    """
+    run = runs[MAIN]
+    end = generalised(run)
+    found = circuit_boundaries(run.series, end if math.isfinite(end) else None) or ()
+    count = 0
+    for boundary, before in zip(found, (0.0, *found), strict=False):
+        if boundary is None or before is None or boundary <= before:
+            break
+        count += 1
+    return {"boundaries": float(count), "reference_error": reference_error()}
+
+
+def reference_error() -> float:
+    """Return the largest relative error of the phase boundaries on the reference curves; infinity if one is missed."""
+
+    def series(key: str) -> tuple[np.ndarray, np.ndarray]:
+        return np.asarray(REFERENCE_STEPS, float), np.asarray(REFERENCE[key], float)
+
+    # on the reference curves train accuracy was not read off: its loss at 200 is 0.02
+    def known(key: str) -> tuple[np.ndarray, np.ndarray]:
+        if key == "train/accuracy":
+            steps = np.asarray(REFERENCE_STEPS, float)
+            return steps, (steps >= 200).astype(float)
+        return series(key)
+
+    end = crossing(*series("test/accuracy"), 0.9, sustain=3)
+    found = circuit_boundaries(known, end)
+    assert len(CIRCUIT_PHASES) == len(HAND_DRAWN) + 1
+    if found is None or None in found:
+        return math.inf
+    return max(abs(mine / drawn - 1) for mine, drawn in zip(found, HAND_DRAWN, strict=True) if mine is not None)
+
+
+def weight_norm_falls(runs: Runs) -> Values:
+    """Return Σw² at the end, and at step 14 000 where the run is that long, over its largest value."""
+    steps, values = runs[MAIN].series("weights/sum_of_squares")
+    later = values[steps >= 14_000]
+    return {
+        "final_share": float(values[-1] / values.max()),
+        "share_14000": float(later[0] / values.max()) if later.size else None,
+    }
+
+
+def gini_jumps(runs: Runs) -> Values:
+    """Return how much faster the Gini coefficient of W_L rises in cleanup than in circuit formation, a step.
+
+    ``final`` is the coefficient at the end.
+    """
+    run = runs[MAIN]
+    end = generalised(run)
+    found = circuit_boundaries(run.series, end if math.isfinite(end) else None)
+    steps, values = run.series("gini/neuron_to_logit")
+    speed = None
+    if found is not None and None not in found:
+        t1, t2, t3 = (float(boundary) for boundary in found if boundary is not None)
+        at = np.interp([t1, t2, t3], steps, values)
+        formation, cleanup = (at[1] - at[0]) / max(t2 - t1, 1.0), (at[2] - at[1]) / max(t3 - t2, 1.0)
+        speed = float(cleanup / formation) if formation > 0 else math.inf
+    return {"speed_ratio": speed, "final": float(values[-1])}
+
+
+def never_without_decay(runs: Runs) -> Values:
+    """Return how well the run without weight decay ever did, and how long it was given.
+
+    ``leak_free_accuracy`` is the largest accuracy on test pairs whose mirror image was not trained on,
+    ``test_accuracy`` the largest on all, ``budget`` its steps over those at which the same seed with
+    weight decay passes test accuracy 0.9, ``excluded_loss`` the largest after train accuracy 0.99.
+    """
+    run, end = runs[WITHOUT], generalised(runs[MAIN])
+    steps, excluded = run.series("fourier/excluded_loss")
+    after = steps >= first(run, "train/accuracy", 0.99)
+    return {
+        "leak_free_accuracy": float(run.series("leak_free/accuracy")[1].max()),
+        "test_accuracy": float(run.series("test/accuracy")[1].max()),
+        "budget": float(run.series("test/accuracy")[0][-1]) / end if math.isfinite(end) else None,
+        "excluded_loss": float(excluded[after].max()) if after.any() else None,
+    }
+
+
+def decay_slope(runs: Seeds) -> Values:
+    """Return the slope of log(step of generalisation) against log(weight decay), by least squares.
+
+    Runs that never generalise have no step and are left out; ``left_out`` is how many they are.
+    """
+    points, never = [], 0
+    for run in (run for seeds in runs.values() for run in seeds):
+        end = generalised(run)
+        if math.isfinite(end):
+            points.append((math.log(run.spec["optimizer"]["weight_decay"]), math.log(end)))
+        else:
+            never += 1
+    decays, times = np.array([x for x, _ in points]), np.array([y for _, y in points])
+    slope = float(np.polyfit(decays, times, 1)[0]) if len(set(decays.tolist())) > 1 else None
+    return {"slope": slope, "left_out": float(never)}
+
+
+def less_data_is_slower(runs: Runs) -> Values:
+    """Return how the step of generalisation changes with the train fraction, for one seed.
+
+    ``slower`` is the least factor from one fraction to the next smaller one (above 1: time grows as data
+    shrinks), ``slower_40`` that from 0.5 to 0.4 where both are there; ``gap_80`` is how many times as late as
+    it fits (train loss 0.01) a run on 80 % generalises (test loss below 1), ``gap_60`` the same on 60 %.
+    """
+    by_fraction = {run.spec["task"]["train_fraction"]: run for run in runs.values()}
+    ordered = sorted(by_fraction, reverse=True)
+    times = {fraction: generalised(by_fraction[fraction]) for fraction in ordered}
+    factors = [
+        times[less] / times[more] if math.isfinite(times[more]) else math.nan
+        for more, less in itertools.pairwise(ordered)
+    ]
+    values: Values = {"slower": None if any(map(math.isnan, factors)) else min(factors)}
+    if 0.4 in times and 0.5 in times:
+        values["slower_40"] = times[0.4] / times[0.5] if math.isfinite(times[0.5]) else None
+    for fraction in (0.6, 0.8):
+        if (run := by_fraction.get(fraction)) is not None:
+            values[f"gap_{100 * fraction:.0f}"] = falls_below(run, "test/loss", 1.0) / falls_below(
+                run, "train/loss", 0.01
+            )
+    return values
+
+
+def falls_below(run: Any, key: str, level: float) -> float:
+    """Return the first step at which a loss is at or below ``level``; infinity if it never is."""
+    return first(run, key, level, falling=True)
