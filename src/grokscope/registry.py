@@ -126,6 +126,11 @@ MEASURES: Registry[Any] = Registry(
         "weights": "grokscope.measures.weights:WEIGHTS",
         "gini": "grokscope.measures.gini:GINI",
         "fourier": "grokscope.measures.fourier:FOURIER",
+        "circles": "grokscope.measures.circles:CIRCLES",
+        "circuit": "grokscope.measures.circuit:CIRCUIT",
+        "ablation": "grokscope.measures.ablation:ABLATION",
+        "maps": "grokscope.measures.maps:MAPS",
+        "participation": "grokscope.measures.participation:PARTICIPATION",
         "gradient": "grokscope.measures.gradient:GRADIENT",
     },
 )

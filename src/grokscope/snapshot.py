@@ -261,6 +261,11 @@ class Snapshot:
 
         return self.memo(("logits", probe), compute)
 
+    def has_site(self, site: str) -> bool:
+        """Tell whether the model has a submodule called ``site``, whose output ``activations`` could give."""
+        module = self._source.module
+        return module is not None and site in dict(module.named_modules())
+
     def activations(self, probe: str, site: str) -> Tensor:
         """Return what the submodule ``site`` puts out on a probe.
 

@@ -58,8 +58,9 @@ class Measure:
     """A named, versioned measure.
 
     ``needs`` lists what a snapshot must have: ``labels``, ``train``, ``test``, ``probe:NAME``,
-    ``cyclic`` (targets are sums modulo the order), ``role:NAME``, ``update``. Keys are written as
-    ``name/key``, except by measures with ``bare_keys``, whose keys already have that form.
+    ``cyclic`` (targets are sums modulo the order), ``role:NAME``, ``site:NAME`` (a submodule), ``update``. Keys
+    are written as ``name/key``, except by measures with ``bare_keys``, whose keys already have that form. ``cites`` are
+    the papers it comes from: keys of ``grokscope.citations``, or BibTeX entries.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Measure:
     needs: tuple[str, ...] = ()
     cost: Literal["cheap", "normal", "heavy"] = "cheap"
     bare_keys: bool = False
+    cites: tuple[str, ...] = ()
 
     def key(self, name: str) -> str:
         """Return the stored form of one of its keys."""
@@ -103,6 +105,8 @@ def why_not(measure: Measure, snapshot: Snapshot) -> str | None:
             return f"{measure.name} needs a task whose targets are sums modulo p; this task is not known to be one."
         if kind == "role" and snapshot.role(name) is None:
             return f"{measure.name} needs to know which parameter is the {name}: give roles={{{name!r}: ...}}."
+        if kind == "site" and not snapshot.has_site(name):
+            return f"{measure.name} looks at the submodule {name!r}; this model has none of that name."
         if kind == "update" and snapshot.trial_step() is None:
             return f"{measure.name} looks at an update of the parameters; this snapshot has no update to look at."
     return None

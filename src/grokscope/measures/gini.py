@@ -35,4 +35,5 @@ GINI = Measure(
     reference="Nanda et al. 2023, Sec. 5.1",
     compute=measure,
     needs=("cyclic", "role:embedding"),
+    cites=("nanda2023", "hurley2009"),
 )

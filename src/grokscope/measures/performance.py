@@ -53,15 +53,15 @@ def measure(snapshot: Snapshot) -> dict[str, Tensor]:
     for name, batch in snapshot.probes.items():
         if batch.targets is None or not len(batch):
             continue
-        each, right = _examples(snapshot, name)
+        each, right = examples(snapshot, name)
         result[f"{name}/loss"] = weighted_mean(each, batch.weights)
         if right is not None:
             result[f"{name}/accuracy"] = weighted_mean(right, batch.weights)
     return result
 
 
-def _examples(snapshot: Snapshot, name: str) -> tuple[Tensor, Tensor | None]:
-    """Return the losses and hits of a probe's examples, looked up in the probe it is part of."""
+def examples(snapshot: Snapshot, name: str) -> tuple[Tensor, Tensor | None]:
+    """Return the losses and hits of a probe's examples, computed once a snapshot and looked up in its parent."""
     batch = snapshot.probe(name)
     whole = snapshot.probes.get(batch.parent) if batch.parent is not None else None
     assert batch.targets is not None
@@ -70,7 +70,7 @@ def _examples(snapshot: Snapshot, name: str) -> tuple[Tensor, Tensor | None]:
         assert batch.targets is not None
         # part of another probe with other targets (relabelled examples, say) shares its predictions only
         if whole is not None and whole.targets is not None and torch.equal(whole.targets[batch.rows], batch.targets):
-            each, right = _examples(snapshot, str(batch.parent))
+            each, right = examples(snapshot, str(batch.parent))
             return each[batch.rows], None if right is None else right[batch.rows]
         outputs = snapshot.logits(name)
         classes = snapshot.facts.classes if snapshot.facts is not None else None
@@ -88,6 +88,7 @@ PERFORMANCE = Measure(
         "<probe>/accuracy": Key("share of right answers", low=0, high=1, direction="train rises first, test later"),
     },
     reference="Power et al. 2022",
+    cites=("power2022",),
     compute=measure,
     needs=("labels",),
     bare_keys=True,

@@ -58,5 +58,6 @@ WEIGHTS = Measure(
         "distance": Key("Euclidean distance from the initial parameters", "parameters", low=0),
     },
     reference="Nanda et al. 2023, Fig. 7",
+    cites=("nanda2023",),
     compute=measure,
 )
