@@ -64,7 +64,7 @@ CPU: dict[str, Any] = {
     "model.width": 64,
     "model.hidden_width": 256,
     "learner.steps": 5000,
-    "record.observe.every": 50,
+    "record.observe.every": 100,
     "record.checkpoints.every": 1000,
 }
 
