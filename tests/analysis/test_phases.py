@@ -7,45 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grokscope.analysis.phases import Phase, circuit_boundaries, current_phase, running_median, segment
+from curves import RULE, grids, over, places, reader, sigmoid
+from grokscope.analysis.phases import Phase, boundaries, circuit_boundaries, current_phase, running_median, segment
 from grokscope.analysis.transitions import TransitionRule
-from grokscope.errors import UsageError
+from grokscope.cadence import Cadence
+from grokscope.papers.nanda2023.reference import HAND_BOUNDARIES, REFERENCE_STEPS, reference_series
 
-RULE = TransitionRule(fit=("train/accuracy", 0.99), generalise=("test/accuracy", 0.9))
 NEEDED = ("train/accuracy", "test/loss", "fourier/excluded_loss", "weights/sum_of_squares")
 
 
-def reader(table):
-    def read(key):
-        if key not in table:
-            raise UsageError(f"unknown key {key}")
-        steps, values = table[key]
-        return np.asarray(steps), np.asarray(values, dtype=float)
-
-    return read
-
-
-# Nanda et al. 2023, mainline run (p = 113), read from the vector figures released with the code.
-MAINLINE_STEPS = [
-    0, 200, 600, 1000, 1400, 2000, 4000, 6000, 8000, 9000, 9400, 10000, 10500, 11000, 12000, 14000,
-    20000, 39000,
-]  # fmt: skip
-MAINLINE = {
-    # the figures give no train accuracy; the train loss is .020 at 200, and the paper says 100 % by 200–1400
-    "train/accuracy": [0.009] + [1.0] * 17,
-    "test/loss": [
-        4.76, 16.1, 19.0, 23.1, 25.7, 25.2, 22.1, 18.9, 12.2, 6.7, 4.1, 0.57, 0.032, 2.0e-3, 1.7e-4, 7.4e-7,
-        3.1e-7, 3.0e-7,
-    ],
-    "fourier/excluded_loss": [
-        4.76, 1.24, 0.53, 0.34, 0.316, 0.39, 0.95, 2.57, 6.87, 10.3, 11.6, 13.4, 13.0, 11.3, 9.0, 6.2,
-        5.9, 6.0,
-    ],
-    "weights/sum_of_squares": [
-        1783, 3650, 3610, 3650, 3380, 3000, 2690, 2510, 2300, 2110, 2000, 1750, 1510, 1320, 1150, 995,
-        964, 955,
-    ],
-}  # fmt: skip
+MAINLINE_STEPS = list(REFERENCE_STEPS)
+MAINLINE = {key: reference_series()(key)[1].tolist() for key in NEEDED}
 # A run of the p = 53 setting, every 200 to 300 steps.
 SMALL_STEPS = [0, 200, 400, 700, 1000, 1200, 1400, 1600, 2000]
 SMALL = {
@@ -284,3 +256,96 @@ def test_running_median_is_the_median_of_each_neighbourhood(values):
     padded = [values[0], *values, values[-1]]
     expected = [sorted(padded[i : i + 3])[1] for i in range(len(values))]
     assert running_median(np.array(values)).tolist() == expected
+
+
+@pytest.mark.parametrize("rule", [None, RULE])
+@pytest.mark.parametrize(
+    "cadence",
+    [Cadence(every=50), Cadence(every=100), Cadence(every=200, per_decade=10), Cadence(per_decade=20)],
+)
+def test_the_boundaries_drawn_by_hand_are_found_within_a_quarter_on_every_cadence(cadence, rule):
+    found = boundaries(reference_series(np.array(cadence.steps_until(39_000))), rule)
+    three = (found.memorisation_end, found.circuit_formation_end, found.cleanup_end)
+    for ours, hand in zip(three, HAND_BOUNDARIES, strict=True):
+        assert 0.75 <= ours / hand <= 1.25
+    assert 8000 <= three[1] <= 9400
+    assert 13_000 <= three[2] <= 14_200
+
+
+@given(st.integers(0, 1000))
+def test_the_boundaries_bear_the_error_with_which_the_curves_were_read(seed):
+    # each of the 18 read points off by up to 5 %, smoothly in between
+    random = np.random.default_rng(seed)
+    steps = np.array(Cadence(every=200, per_decade=10).steps_until(39_000))
+    calm = reference_series(steps)
+
+    def read(key):
+        at, values = calm(key)
+        if key == "train/accuracy":
+            return at, values
+        knots = np.log10(np.maximum(REFERENCE_STEPS, 20))
+        return at, values * np.interp(np.log10(np.maximum(at, 20)), knots, random.uniform(0.95, 1.05, len(knots)))
+
+    found = boundaries(read, None)
+    assert 0.7 < found.memorisation_end / 1400 < 1.5
+    # a slope is the difference of two readings: the weights can seem to fall sharply elsewhere
+    assert 6000 < found.circuit_formation_end < 10_500
+
+
+@pytest.mark.parametrize("last", [10_500, 11_000, 12_000, 13_000])
+def test_a_run_that_ends_while_the_weights_fall_has_not_ended_its_cleanup(last):
+    # every observation of its last 5 % is close to its last one
+    assert circuit_boundaries(reference_series(np.arange(0, last + 1, 20)))[2] is None
+
+
+@given(grids, places(200, 1000), places(3000, 9000))
+def test_the_ends_of_a_run_that_nobody_wants(steps, first, last):
+    last_step = float(steps[-1])
+    late = over(steps, train__accuracy=steps >= 50, test__accuracy=np.where((steps > first) & (steps < last), 1, 0.1))
+    early = over(steps, train__accuracy=steps >= 50, test__accuracy=np.where((steps > 0) & (steps < last), 1, 0.1))
+    for read, name in ((late, "anti-grokking"), (early, "misgrokking")):
+        found, phases = boundaries(read, RULE), segment(read, RULE, last_step)
+        expected = name if found.fit_step < found.generalise_step / 2 or name == "misgrokking" else "misgrokking"
+        assert phases[-1] == Phase(expected, found.declined.step, last_step)
+        assert phases[-2].name == "generalised"
+        assert phases[-2].end == found.declined.step
+        assert {found.collapse_step, found.misgrokking_step} == {None, found.declined.step}
+
+
+def test_a_circuit_run_that_collapses_keeps_its_circuit_phases():
+    steps = np.arange(0, 39_001, 100)
+    calm = reference_series(steps)
+
+    def read(key):
+        at, values = calm(key)
+        if key == "test/accuracy":
+            return at, np.where(at > 30_000, 0.4, values)
+        # the weights grow again while the run forgets
+        return at, np.where(at > 30_000, values * 3, values) if key == "weights/sum_of_squares" else values
+
+    phases = segment(read, RULE, 39_000)
+    assert [phase.name for phase in phases] == [
+        "memorisation",
+        "circuit formation",
+        "cleanup",
+        "generalised",
+        "anti-grokking",
+    ]
+    assert phases[:3] == segment(calm, RULE, 39_000)[:3]
+    assert 30_000 <= phases[-1].start <= 30_100
+
+
+@pytest.mark.parametrize(("width", "abrupt"), [(0.1, True), (0.4, True), (0.8, False)])
+def test_a_sharp_transition_without_delay_is_abrupt(width, abrupt):
+    steps = np.array(Cadence(per_decade=20).steps_until(20_000))
+    accuracy = sigmoid(steps, 1000, width, 0.25, 1.0)
+    read = over(steps, train__accuracy=accuracy, test__accuracy=accuracy)
+    rule = RULE.model_copy(update={"fit": RULE.generalise.model_copy(update={"key": "train/accuracy"})})
+    phases = segment(read, rule, 20_000)
+    if not abrupt:
+        assert [phase.name for phase in phases] == ["memorisation", "generalised"]
+        return
+    assert [phase.name for phase in phases] == ["plateau", "abrupt", "generalised"]
+    # a tenth of the way, half of the width before the middle
+    assert phases[1].start == pytest.approx(1000 / 10 ** (width / 2), rel=0.01)
+    assert phases[2].start == boundaries(read, rule).generalise_step

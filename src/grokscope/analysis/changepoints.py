@@ -165,13 +165,13 @@ def _moves(
     ends = (float(10 ** places[0]), *points, float(10 ** places[-1]))
     parts: list[tuple[float, float, float, float]] = []  # start, end, before, after
     for index, (slope, level) in enumerate(lines):
-        first, last = places[edges[index]], places[edges[index + 1] - 1]
         if index and _jumps(lines[index - 1], lines[index], places[edges[index] - 1 : edges[index] + 1]):
-            left, right = places[edges[index] - 1], places[edges[index]]
+            left, right = float(places[edges[index] - 1]), float(places[edges[index]])
             before = lines[index - 1][0] * left + lines[index - 1][1]
-            parts.append((float(10**left), float(10**right), before, slope * right + level))
+            parts.append((10**left, 10**right, before, slope * right + level))
         if abs(slope) >= least_slope:
-            parts.append((ends[index], ends[index + 1], slope * first + level, slope * last + level))
+            start, end = ends[index], ends[index + 1]
+            parts.append((start, end, slope * math.log10(start) + level, slope * math.log10(end) + level))
     merged: list[tuple[float, float, float, float]] = []
     for part in parts:
         before = merged[-1] if merged else None

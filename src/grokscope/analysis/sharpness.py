@@ -17,7 +17,7 @@ from grokscope.analysis.transitions import TransitionRule, transition
 LEAST_OBSERVATIONS = 5
 SigmoidFit = Callable[[np.ndarray, np.ndarray], "Sigmoid | None"]
 
-CENTRES, WIDTHS = 64, 24
+CENTRES, JUMPS, WIDTHS = 64, 8, 24
 """Points of the grid from which the fit starts: the squared error has many local minima."""
 
 
@@ -144,7 +144,12 @@ def fit_sigmoid(steps: np.ndarray, values: np.ndarray) -> Sigmoid | None:
     def residuals(at: np.ndarray) -> np.ndarray:
         return weights * (at[0] + (at[1] - at[0]) * unit(at[2], math.exp(at[3])) - scaled)
 
-    centres, scales = np.linspace(positions[0], positions[-1], CENTRES), np.geomspace(smallest, extent, WIDTHS)
+    # a step can lie between two observations that are much closer than the points of the grid
+    jumps = np.argsort(-np.abs(np.diff(scaled)), kind="stable")[:JUMPS]
+    centres = np.concatenate(
+        [np.linspace(positions[0], positions[-1], CENTRES), (positions[:-1] + positions[1:])[jumps] / 2]
+    )
+    scales = np.geomspace(smallest, extent, WIDTHS)
     start = _best_of_grid(unit(centres[:, None, None], scales[None, :, None]), scaled, weights)
     bounds = (
         [-1e-9, -1e-9, positions[0], math.log(smallest)],

@@ -8,8 +8,8 @@ from typing import Any
 
 from grokscope.errors import UsageError
 from grokscope.report import run_sections, sections
-from grokscope.report.thresholds import thresholds
 from grokscope.report.text import escape, number, script_json
+from grokscope.report.thresholds import thresholds
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'self' file:; "
