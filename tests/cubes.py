@@ -51,3 +51,39 @@ def naive_projection(logits: Tensor, keys: list[int], table: Tensor | None = Non
 def naive_losses(logits: Tensor, sums: Tensor) -> Tensor:
     rows = logits.reshape(-1, logits.shape[-1])
     return rows.exp().sum(1).log() - rows[torch.arange(len(rows)), sums.reshape(-1)]
+
+
+def wave(p: int, k: int, phase: float = 0.0) -> Tensor:
+    """Return cos(w_k a − phase) over the residues."""
+    return torch.cos(2 * math.pi * k * torch.arange(p, dtype=torch.float64) / p - phase)
+
+
+def least_squares(values: Tensor, columns: list[Tensor]) -> Tensor:
+    """Return the fit of values (examples, n) on columns (examples,) and a constant, by a general solver."""
+    design = torch.stack([torch.ones(len(values), dtype=torch.float64), *columns], dim=1)
+    # an SVD, as columns may vanish (the sine at p/2) or coincide
+    return design @ torch.linalg.lstsq(design, values, driver="gelsd").solution
+
+
+def explained(values: Tensor, columns: list[Tensor]) -> Tensor:
+    """Return 1 − RSS/TSS of the same fit, by column of values."""
+    residual = values - least_squares(values, columns)
+    return 1 - residual.square().sum(0) / (values - values.mean(0)).square().sum(0)
+
+
+def product_columns(p: int, k: int, *, single: bool = True, product: bool = True) -> list[Tensor]:
+    """Return the components of frequency k as functions of the p² pairs, by loops over the pairs."""
+    columns = []
+    for first in (0, 1, 2):
+        for second in (0, 1, 2):
+            if (first, second) == (0, 0) or (not single and 0 in (first, second)) or (not product and first and second):
+                continue
+            column = torch.zeros(p * p, dtype=torch.float64)
+            for a in range(p):
+                for b in range(p):
+                    parts = [
+                        (1.0, math.cos(2 * math.pi * k * r / p), math.sin(2 * math.pi * k * r / p)) for r in (a, b)
+                    ]
+                    column[a * p + b] = parts[0][first] * parts[1][second]
+            columns.append(column)
+    return columns
