@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -45,14 +45,14 @@ def warm() -> None:
             rows_of(snapshot, [measure])
 
 
-def spawn(specs: list[Spec], root: Path) -> int:
-    """Return the process id of a child that trains."""
+def spawn(specs: list[Spec], root: Path, inputs: Mapping[str, bytes] | None = None) -> int:
+    """Return the process id of a child that trains; ``inputs`` are what a fork begins from."""
     child = os.fork()
     if child:
         return child
     code = 1
     try:
-        train(specs, root=root)
+        train(specs, root=root, inputs=inputs)
         code = 0
     finally:
         os._exit(code)
@@ -84,7 +84,13 @@ def killed(child: int, moment: Callable[[], bool]) -> bool:
         time.sleep(0.0002)
 
 
-def harry(specs: list[Spec], straight: Path, root: Path, draw: random.Random) -> int:
+def harry(
+    specs: list[Spec],
+    straight: Path,
+    root: Path,
+    draw: random.Random,
+    inputs: Mapping[str, bytes] | None = None,
+) -> int:
     """Train ``specs`` in ``root``, killing as often as allowed; return the number of kills."""
     kills = 0
     patterns = ("toys/*/*/scalars.jsonl", "**/checkpoints/index.jsonl")
@@ -92,7 +98,7 @@ def harry(specs: list[Spec], straight: Path, root: Path, draw: random.Random) ->
     while True:
         pattern = draw.choice(patterns)
         goal = size(root, pattern) + draw.randint(1, max(1, whole[pattern] // 4))
-        child = spawn(specs, root)
+        child = spawn(specs, root, inputs)
         still = kills < MOST_KILLS
         if not killed(child, lambda p=pattern, g=goal: still and size(root, p) >= g):  # noqa: B023
             return kills
