@@ -42,6 +42,13 @@ LOGGED = setting(
     "record.checkpoints.every=2",
 )
 """Every step is logged, every second one has a checkpoint, and the measure below may make trouble."""
+PLAIN = setting(
+    'record.measures=["performance","weights"]',
+    "record.extra=[]",
+    "record.observe.every=1",
+    "record.checkpoints.every=2",
+)
+"""The same with two cheap measures, so that others can be back-filled."""
 
 
 @dataclass(frozen=True)

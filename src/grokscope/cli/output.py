@@ -103,3 +103,13 @@ def unmet(verdicts: Sequence[Mapping[str, Any]]) -> bool:
 def unjudged(verdicts: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether no claim was judged at all, which ``--strict`` does not take for success either."""
     return all(v["status"] == "not testable here" for v in verdicts)
+
+
+def words(given: Sequence[str]) -> list[str]:
+    """Return the names in options that take a list: ``A,B``, or the option once for each.
+
+    Example:
+        >>> words(["gini,fourier", "weights"])
+        ['gini', 'fourier', 'weights']
+    """
+    return [word for text in given for part in text.split(",") if (word := part.strip())]

@@ -96,6 +96,16 @@ def write_group(place: Place, root: Path) -> None:
     atomic_write(place.checkpoints / GROUP_FILE, text.encode())
 
 
+def group_of(run: StoredRun) -> Path | None:
+    """Return the directory of the ensemble a run was trained in, whether it is there or not; None if in none."""
+    group = run.spec.get("group")
+    if group is None:
+        return None
+    directory = run.directory.resolve()
+    copy = re.fullmatch(r".*-[0-9a-f]{8}(\.\d+)?", directory.name)
+    return group_directory(directory.parents[2], f"{group}{(copy[1] if copy else None) or ''}")
+
+
 def place_of(run: StoredRun) -> tuple[list[Spec], Place, Path]:
     """Return (specs, place, root) of the training a stored run belongs to, its whole group if it has one.
 
@@ -109,8 +119,7 @@ def place_of(run: StoredRun) -> tuple[list[Spec], Place, Path]:
         members = [directory]
         checkpoints = directory
     else:
-        copy = re.fullmatch(r".*-[0-9a-f]{8}(\.\d+)?", directory.name)
-        checkpoints = group_directory(root, f"{spec.group}{(copy[1] if copy else None) or ''}")
+        checkpoints = group_of(run) or directory
         try:
             names = json.loads((checkpoints / GROUP_FILE).read_text())["members"]
         except (OSError, ValueError, KeyError) as error:

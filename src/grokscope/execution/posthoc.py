@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,51 @@ if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
 
 
+def checkpoints_of(run: StoredRun) -> CheckpointStore:
+    """Return the checkpoints a run was trained with: its own, or those of its ensemble.
+
+    Raises:
+        StoreError: the folder of its ensemble cannot be read.
+    """
+    _, place, _ = place_of(run)
+    return CheckpointStore(place.checkpoints)
+
+
+@contextmanager
+def opened(run: StoredRun) -> Iterator[Callable[[int], Snapshot]]:
+    """Within the context, a function from a checkpoint's step to its snapshot, under the run's numerics.
+
+    A snapshot is open until the next one is asked for. The task and the learner are built once.
+
+    Raises:
+        CheckpointError: by the function, where there is no usable checkpoint at that step.
+    """
+    from grokscope.loop.encoding import decode_checkpoint
+    from grokscope.numerics import applied
+
+    specs, place, _ = place_of(run)
+    member = [path.resolve() for path in place.members].index(run.directory.resolve())
+    store = CheckpointStore(place.checkpoints)
+    with applied(specs[0].numerics):
+        learner = specs[0].learner.build(ensemble=specs[0].engine == "ensemble")
+        tasks = [spec.task.build(spec.seed) for spec in specs]
+        last: list[Snapshot] = []
+
+        def at(step: int) -> Snapshot:
+            while last:
+                last.pop().close()
+            stored, _ = decode_checkpoint(store.load(step))
+            snapshot = learner.snapshot(learner.restore(specs, tasks, stored), member)
+            last.append(snapshot)
+            return snapshot
+
+        try:
+            yield at
+        finally:
+            while last:
+                last.pop().close()
+
+
 @contextmanager
 def snapshot_at(run: StoredRun, step: int) -> Iterator[Snapshot]:
     """Within the context, the snapshot of a run at one of its checkpoints, under the run's numerics.
@@ -20,18 +65,8 @@ def snapshot_at(run: StoredRun, step: int) -> Iterator[Snapshot]:
     Raises:
         CheckpointError: there is no usable checkpoint at that step.
     """
-    from grokscope.loop.encoding import decode_checkpoint
-    from grokscope.numerics import applied
-
-    specs, place, _ = place_of(run)
-    member = [path.resolve() for path in place.members].index(run.directory.resolve())
-    stored, _ = decode_checkpoint(CheckpointStore(place.checkpoints).load(step))
-    with applied(specs[0].numerics):
-        learner = specs[0].learner.build(ensemble=specs[0].engine == "ensemble")
-        tasks = [spec.task.build(spec.seed) for spec in specs]
-        snapshot = learner.snapshot(learner.restore(specs, tasks, stored), member)
-        yield snapshot
-        snapshot.close()
+    with opened(run) as at:
+        yield at(step)
 
 
 def measured(run: StoredRun, step: int, names: Sequence[str]) -> list[tuple[str, str | None, float]]:
@@ -40,3 +75,15 @@ def measured(run: StoredRun, step: int, names: Sequence[str]) -> list[tuple[str,
 
     with snapshot_at(run, step) as snapshot:
         return rows_of(snapshot, names)
+
+
+def usable_steps(run: StoredRun) -> list[int]:
+    """Return the steps of the checkpoints that are part of a run, ascending.
+
+    An ensemble trains on after a member of it has ended: what it stored later is not the member's.
+    """
+    steps = checkpoints_of(run).steps()
+    last = run.last_step
+    if run.spec.get("group") is None or last is None or run.status not in ("finished", "stopped", "diverged"):
+        return steps
+    return [step for step in steps if step <= last]

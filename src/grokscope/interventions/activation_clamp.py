@@ -20,6 +20,7 @@ class ActivationClamp(InterventionSettings):
     """
 
     name: Literal["activation-clamp"] = "activation-clamp"
+    cites: ClassVar[tuple[str, ...]] = ("singh2024",)
     point: ClassVar[Point] = "activation"
     site: str
     value: float | None = None

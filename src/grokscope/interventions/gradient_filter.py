@@ -19,6 +19,7 @@ class GradientFilter(InterventionSettings):
     """
 
     name: Literal["gradient-filter"] = "gradient-filter"
+    cites: ClassVar[tuple[str, ...]] = ("lee2024",)
     point: ClassVar[Point] = "gradient"
     decay: float = Field(default=0.98, ge=0, lt=1)
     amplification: float = Field(default=2.0, ge=0)

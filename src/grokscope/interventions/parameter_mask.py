@@ -22,6 +22,7 @@ class ParameterMask(InterventionSettings):
     """
 
     name: Literal["parameter-mask"] = "parameter-mask"
+    cites: ClassVar[tuple[str, ...]] = ("minegishi2023",)
     point: ClassVar[Point] = "parameters"
     keep: float = Field(gt=0, le=1)
     parameters: str = Field(default="*", description="which parameters, a shell pattern of their names")

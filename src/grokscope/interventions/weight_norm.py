@@ -21,6 +21,7 @@ class WeightNormClamp(InterventionSettings):
     """
 
     name: Literal["weight-norm"] = "weight-norm"
+    cites: ClassVar[tuple[str, ...]] = ("liu2023",)
     point: ClassVar[Point] = "parameters"
     norm: float | None = Field(default=None, gt=0, description="√Σθ² to hold")
     parameters: str = Field(default="*", description="which parameters, a shell pattern of their names")

@@ -23,6 +23,7 @@ class ModularTransformerSettings(ModelSettings):
 
     name: Literal["modular-transformer"] = "modular-transformer"
     version: ClassVar[int] = 2
+    cites: ClassVar[tuple[str, ...]] = ("vaswani2017", "nanda2023")
     paths: ClassVar[tuple[str, ...]] = ("plain", "fast")
     layers: int = Field(default=1, ge=1)
     width: int = Field(default=128, ge=1)

@@ -57,6 +57,19 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def bytes_text(count: int) -> str:
+    """Return a number of bytes as a person reads it, in powers of 1000.
+
+    Example:
+        >>> bytes_text(512), bytes_text(1_250_000)
+        ('512 B', '1.25 MB')
+    """
+    size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 999.5 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.3g} {units[0]}"
+
+
 def row(cells: Iterable[tuple[str, str]]) -> str:
     """Return a table row of (column heading, HTML) cells; narrow screens show the heading in the cell."""
     inside = "".join(f'<td data-label="{escape(label)}">{content}</td>' for label, content in cells)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -34,6 +34,7 @@ class ModularTable(TaskSettings):
     the operation commutes answers the other test pairs.
     """
 
+    cites: ClassVar[tuple[str, ...]] = ("power2022",)
     modulus: int = Field(default=113, ge=2, description="p, an integer >= 2")
     train_fraction: float = Field(default=0.3, gt=0, lt=1, description="share of the p² pairs trained on")
 
