@@ -78,3 +78,12 @@ def test_wrong_shapes_and_keys_are_refused():
         made(np.ones((4, 26)))
     with pytest.raises(UsageError, match=r"\[30\]"):
         made(key_frequencies=[3, 30])
+
+
+def test_logarithmic_colours_name_the_values_and_keep_six_decades():
+    values = np.array([[1e2, 1e1, 1e-9, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    heat = made(values, frequencies=2, log_colour=True, note="seed <1>")["data"][0]
+    assert heat["z"] == [[2, 1, -4, None], [0, 0, 0, 0]]
+    assert (heat["zmin"], heat["zmax"]) == (-4, 2)
+    assert heat["colorbar"]["ticktext"][-3:] == ["1", "10¹", "10²"]
+    assert made(note="seed <1>")["layout"]["annotations"][0]["text"] == "seed &lt;1&gt;"

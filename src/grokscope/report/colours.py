@@ -94,7 +94,7 @@ def short(values: np.ndarray, scale: float | None = None) -> list[Any]:
     finite = np.isfinite(values)
     if scale is None:
         scale = float(np.abs(values[finite]).max()) if finite.any() else 0.0
-    decimals = 4 - math.ceil(math.log10(scale) - 1e-9) if scale > 0 else 4
+    decimals = 4 - math.floor(math.log10(scale) + 1e-9) if scale > 0 else 4
     rounded = np.round(np.where(finite, values, 0.0), decimals).astype(object)
     rounded[~finite] = None
     return rounded.tolist()

@@ -28,7 +28,7 @@ def moments_within(cells: int, limit: int = 8) -> int:
 
 def pair_maps(
     title: str,
-    names: Sequence[str],
+    names: Sequence[str] | Sequence[Sequence[str]],
     values: np.ndarray,
     labels: Sequence[str],
     *,
@@ -42,7 +42,7 @@ def pair_maps(
 
     Args:
         title: plain text.
-        names: what stands above each map, (maps,).
+        names: what stands above each map, (maps,), or (moments, maps) where that changes.
         values: (moments, maps, p, p), a by b; a is drawn to the right and b upwards.
         labels: what the slider says at each moment.
         colour_title: what the values are, with the unit.
@@ -60,10 +60,12 @@ def pair_maps(
         [[0.0, 2.0], [1.0, 3.0]]
     """
     values = np.asarray(values, float)
-    if values.ndim != 4 or values.shape[:2] != (len(labels), len(names)):
+    changing = [list(one) for one in names if not isinstance(one, str)]
+    last = changing[-1] if changing else [str(one) for one in names]
+    if values.ndim != 4 or values.shape[:2] != (len(labels), len(last)):
         raise UsageError(
             f"the values have the shape {values.shape}: give (moments, maps, p, p) with {len(labels)} moments "
-            f"and {len(names)} maps."
+            f"and {len(last)} maps."
         )
     if not values.size or not np.isfinite(values).any():
         return panels(title, [], columns=1)
@@ -82,7 +84,7 @@ def pair_maps(
             x={"text": "a", "showgrid": False, "nticks": 5},
             y={"text": "b", "showgrid": False, "nticks": 5},
         )
-        for name, frame in zip(names, frames[-1], strict=True)
+        for name, frame in zip(last, frames[-1], strict=True)
     ]  # fmt: skip
     figure = panels(
         title,
@@ -92,7 +94,7 @@ def pair_maps(
         note=note,
         coloraxis=colour_axis(colour_title, low, high, scale=scale),
     )
-    return with_slider(figure, frames, labels, redraw=True)
+    return with_slider(figure, frames, labels, redraw=True, titles=changing)
 
 
 def fourier_planes(

@@ -13,7 +13,7 @@ WIDE, NARROW = 850, 230
 """Pixels that panels share on a desktop and on a phone, without margins and colour bar."""
 
 TALLEST = 400
-GAP_X, GAP_Y = 64, 84
+GAP_X, GAP_Y = 74, 84
 """Pixels between panels: tick labels and the axis title, and below them the next panel's own title."""
 
 
@@ -107,7 +107,7 @@ def _arrangement(count: int, columns: int, room: float) -> dict[str, Any]:
     """Return domains of the axes and the figure's height (pixels) as one change of layout."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    gap = GAP_X if room == WIDE else GAP_X - 14
+    gap = GAP_X if room == WIDE else GAP_X - 24
     width = (room - gap * (columns - 1)) / columns
     tall = min(width, TALLEST)
     height = rows * tall + (rows - 1) * GAP_Y

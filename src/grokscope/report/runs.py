@@ -72,11 +72,16 @@ def array_over_steps(run: Run, name: str, tensor: str) -> tuple[np.ndarray, np.n
     return np.array([step for step, _ in kept]), np.stack([vector for _, vector in kept], axis=1)
 
 
-def arrays_at(run: Run, name: str, tensor: str, limit: int) -> dict[int, np.ndarray]:
-    """Return a stored tensor at up to ``limit`` moments that stand for all, by step; empty where it is not stored."""
+def arrays_at(run: Run, name: str, tensor: str, limit: int, *, trained: bool = False) -> dict[int, np.ndarray]:
+    """Return a stored tensor at up to ``limit`` moments that stand for all, by step; empty where it is not stored.
+
+    ``trained`` leaves out step 0 where there are more moments than ``limit``.
+    """
     if name not in run.arrays():
         return {}
     steps = run.array_steps(name)
+    if trained and len(steps) > limit:
+        steps = [step for step in steps if step > 0]
     chosen = (steps[place] for place in chosen_moments(steps, limit))
     found = {step: run.array(name, step) for step in chosen}
     return {step: tensors[tensor] for step, tensors in found.items() if tensor in tensors}

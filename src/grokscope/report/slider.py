@@ -20,11 +20,12 @@ ROOM = 96
 def chosen_moments(steps: Sequence[int] | np.ndarray, limit: int = MOMENTS) -> list[int]:
     """Return the places of at most ``limit`` of the ascending ``steps``: all, or those nearest to equal ratios.
 
-    The first and the last are among them.
+    The first and the last are among them. Ratios begin at a three-hundredth of the last step: before that
+    many moments would show nothing yet.
 
     Example:
-        >>> chosen_moments([0, 1, 9, 10, 90, 100], 4)
-        [0, 1, 3, 5]
+        >>> chosen_moments([0, 1, 2, 4, 9, 10, 90, 100], 4)
+        [0, 1, 5, 7]
     """
     steps = np.asarray(steps, float)
     if len(steps) <= limit:
@@ -32,9 +33,10 @@ def chosen_moments(steps: Sequence[int] | np.ndarray, limit: int = MOMENTS) -> l
     if limit < 3:
         return [0, len(steps) - 1][2 - limit :]
     positive = steps[steps > 0]
-    # step 0 has no logarithm: it stands for itself, and the others share what is left
     zeros = len(steps) - len(positive)
-    aims = np.geomspace(positive[0], positive[-1], limit - min(zeros, 1))
+    begin = max(positive[0], positive[-1] / 300)
+    # the first moment stands for itself where the ratios begin later
+    aims = np.geomspace(begin, positive[-1], limit - (steps[0] < begin))
     apart = np.abs(np.log(positive)[None, :] - np.log(aims)[:, None])
     chosen = {0, *(apart.argmin(1) + zeros).tolist(), len(steps) - 1}
     # where several aims share a moment, the widest stretches without one are halved
@@ -59,6 +61,7 @@ def with_slider(
     *,
     prefix: str = "step ",
     redraw: bool = False,
+    titles: Sequence[Sequence[str]] = (),
 ) -> dict[str, Any]:
     """Return the figure with a slider over ``frames``, standing at the last one, which the figure shows.
 
@@ -68,6 +71,7 @@ def with_slider(
         labels: what the slider says at each moment.
         prefix: before the label.
         redraw: whether the traces are of a kind that cannot move (heat maps).
+        titles: for each moment what stands above the panels, where that changes; plain text.
 
     Example:
         >>> made = with_slider({"data": [{"x": [2]}], "layout": {}}, [[{"x": [1]}], [{"x": [2]}]], ["0", "9"])
@@ -77,7 +81,6 @@ def with_slider(
     figure = {"data": list(figure["data"]), "layout": dict(figure["layout"])}
     if len(frames) < 2:
         return figure
-    traces = list(range(len(figure["data"])))
     jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": redraw}, "transition": {"duration": 0}}
     play = {
         "fromcurrent": True,
@@ -116,8 +119,18 @@ def with_slider(
         if way in meta:
             meta[way] = {**meta[way], "height": meta[way]["height"] + ROOM}
     layout["meta"] = meta
+    kinds = [{"type": trace["type"]} if "type" in trace else {} for trace in figure["data"]]
     figure["frames"] = [
-        {"name": str(number), "data": [dict(one) for one in frame], "traces": traces}
+        {
+            "name": str(number),
+            "data": [{**kind, **one} for kind, one in zip(kinds, frame, strict=True)],
+            "traces": list(range(len(kinds))),
+        }
         for number, frame in enumerate(frames)
     ]
+    headings = layout.get("annotations", [])
+    for frame, texts in zip(figure["frames"], titles, strict=False):
+        kept = headings[len(texts) :]
+        changed = [{**one, "text": theme.plain(text)} for one, text in zip(headings, texts, strict=False)]
+        frame["layout"] = {"annotations": [*changed, *kept]}
     return figure

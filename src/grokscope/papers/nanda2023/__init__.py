@@ -77,8 +77,9 @@ PAPER = Paper(
             EVERY,
             "grokscope.papers.nanda2023.circuit:logit_planes",
             caption="Norm, over the outputs, of each coefficient of the logits in the product of the Fourier bases of "
-            "a and of b; the constant comes first, then cosine and sine of each frequency. Ticks are the key "
-            "frequencies. A network that computes cos w(a+b) and sin w(a+b) has blocks on the diagonal only.",
+            "a and of b: the constant first, then cosine and sine of each frequency, with ticks at the key "
+            "frequencies. The constant of both, a bias, is left out. A network that computes cos w(a+b) and "
+            "sin w(a+b) has blocks on the diagonal only.",
             arrays=("maps",),
         ),
         Figure(
@@ -94,8 +95,8 @@ PAPER = Paper(
             "Neurons as functions of a and b",
             EVERY,
             "grokscope.papers.nanda2023.circuit:neurons",
-            caption="Activations of some neurons at the last position for every pair, and the frequency k that "
-            "explains most of each neuron's variance at the last moment drawn.",
+            caption="Activations at the last position for every pair. At each moment these are the neurons that "
+            "vary most among those with the same best frequency k, so the slider shows other neurons as it moves.",
             arrays=("maps",),
         ),
         Figure(
@@ -129,7 +130,8 @@ PAPER = Paper(
             EVERY,
             "grokscope.papers.nanda2023.figures:weights_by_tensor",
             ("weights/sum_of_squares",),
-            "Sum of squares of each parameter tensor, the largest at the end first.",
+            "Sum of squares of each parameter tensor, the largest at the end first. Biases start at 0; the axis begins "
+            "four and a half decades below the largest sum.",
         ),
     ),
 )

@@ -25,8 +25,8 @@ EXPLAINED = 0.85
 
 def embedding_circles(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return the token embedding on the circles of its key frequencies, with a slider (Nanda et al. 2023, Fig. 3)."""
-    run, keys = runs[0], key_frequencies(runs[0])
-    found = arrays_at(run, "circles.hindsight", "points", MOMENTS)
+    keys = key_frequencies(runs[0], "circles")
+    found = arrays_at(runs[0], "circles.hindsight", "points", MOMENTS)
     kept = {step: points for step, points in found.items() if len(points) == len(keys)}
     points = np.stack(list(kept.values())) if kept else np.zeros((0, len(keys), 0, 2))
     return circles(
@@ -37,7 +37,7 @@ def embedding_circles(runs: Sequence[Run], phases: Phases) -> Figure:
 def logit_planes(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return the logits in 2-D Fourier space at up to four moments (Nanda et al. 2023, Fig. 5)."""
     run = runs[0]
-    found = arrays_at(run, "maps", "logit_spectrum", PLANES)
+    found = arrays_at(run, "maps", "logit_spectrum", PLANES, trained=True)
     return fourier_planes(
         "Logits in 2-D Fourier space",
         [f"step {label}" for label in moment_labels(list(found), phases)],
@@ -65,23 +65,27 @@ def attention(runs: Sequence[Run], phases: Phases) -> Figure:
 
 def neurons(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return activations of some neurons as functions of a and b, with a slider (Nanda et al. 2023, Fig. 6)."""
-    run = runs[0]
-    found = {step: values[:NEURONS] for step, values in _maps(run, "neurons", NEURONS).items()}
-    names: list[str] = []
-    if found:
-        stored = run.array("maps", list(found)[-1])
-        best = stored.get("neuron_best_frequency", np.zeros(0))
-        for place, neuron in enumerate(stored["neuron_index"][:NEURONS].tolist()):
-            frequency = f", k = {int(best[place])}" if place < len(best) and best[place] > 0 else ""
-            names.append(f"neuron {neuron}{frequency}")
+    found = {step: values[:NEURONS] for step, values in _maps(runs[0], "neurons", NEURONS).items()}
+    count = min((len(values) for values in found.values()), default=0)
+    values = [values[:count] for values in found.values()]
     return pair_maps(
         "Neurons as functions of a and b",
-        names,
-        np.stack(list(found.values())) if found else np.zeros((0, 0, 0, 0)),
+        [_neuron_names(runs[0], step)[:count] for step in found],
+        np.stack(values) if values else np.zeros((0, 0, 0, 0)),
         moment_labels(list(found), phases),
         colour_title="activation",
+        columns=3 if count in (5, 6) else 4,
         note=whose(runs),
     )
+
+
+def _neuron_names(run: Run, step: int) -> list[str]:
+    stored = run.array("maps", step)
+    names = []
+    for neuron, frequency in zip(stored["neuron_index"], stored["neuron_best_frequency"], strict=True):
+        # the measure gives 0 to a neuron that does not vary
+        names.append(f"neuron {int(neuron)}" + (f", k = {int(frequency)}" if frequency > 0 else ""))
+    return names
 
 
 def neurons_by_frequency(runs: Sequence[Run], phases: Phases) -> Figure:

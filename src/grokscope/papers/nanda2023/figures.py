@@ -17,6 +17,8 @@ TRAIN, TEST, LEAK_FREE = "#0072B2", "#D55E00", "#E69F00"
 RESTRICTED, EXCLUDED, TOTAL = "#009E73", "#CC79A7", "#000000"
 PUBLISHED = {"task.modulus": 113, "task.train_fraction": 0.3, "optimizer.weight_decay": 1.0}
 """The settings of the run whose curves the authors released."""
+SHOWN = 3e4
+"""Tensors are drawn from this share of the largest sum of squares on."""
 
 Phases = Sequence[dict[str, Any]]
 
@@ -116,7 +118,16 @@ def weights_by_tensor(runs: Sequence[Run], phases: Phases) -> Figure:
             for curve in _with_published(runs, key, name, module=name, **_colour_and_dash(number))
         ),
     ]
-    return lines("Weights by tensor", curves, y_title="sum of squares", log_y=True, bands=phase_bands(phases))
+    # biases start at 0: drawn whole, they would leave no room for all else
+    top = max((float(np.nanmax(curve.values)) for curve in curves), default=1.0)
+    return lines(
+        "Weights by tensor",
+        curves,
+        y_title="sum of squares",
+        log_y=True,
+        bands=phase_bands(phases),
+        y_range=(top / SHOWN, 1.5 * top),
+    )
 
 
 def _colour_and_dash(number: int) -> dict[str, Any]:
@@ -125,9 +136,9 @@ def _colour_and_dash(number: int) -> dict[str, Any]:
     return {"colour": colours[number % len(colours)], "dash": theme.DASHES[number // len(colours) % len(theme.DASHES)]}
 
 
-def key_frequencies(run: Run) -> list[int]:
-    """Return the key frequencies of the final network; empty where the run has none."""
-    keys = run.reference("fourier").get("key_frequencies", ()) if "fourier" in run.references() else ()
+def key_frequencies(run: Run, measure: str = "fourier") -> list[int]:
+    """Return the key frequencies of the final network that a measure used; empty where the run has none."""
+    keys = run.reference(measure).get("key_frequencies", ()) if measure in run.references() else ()
     return [int(key) for key in keys]
 
 

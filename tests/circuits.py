@@ -77,8 +77,11 @@ class CircuitRun:
     def array_steps(self, name):
         return MAPS if name in ("maps", "circuit") else STEPS
 
+    def whole(self):
+        return self
+
     def references(self):
-        return ["fourier"]
+        return ["circles", "fourier"]
 
     def reference(self, name):
         return {"key_frequencies": np.array(self.keys)}
