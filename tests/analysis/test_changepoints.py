@@ -72,7 +72,7 @@ def test_a_bend_is_where_two_lines_meet(steps, place, falling, rising):
     assert apart(steps, nearest, place) <= 1
 
 
-@few
+@settings(max_examples=8)
 @given(grids, st.floats(-5, 5), st.sampled_from([0.01, 1.0]), seeds)
 def test_noise_about_a_level_or_a_line_has_no_change(steps, level, noise, seed):
     line = noisy(level + 0.5 * np.log10(np.maximum(steps, 1)), noise, seed)
@@ -80,6 +80,16 @@ def test_noise_about_a_level_or_a_line_has_no_change(steps, level, noise, seed):
         found = changepoints(curve(steps, values), "k", penalty=6)
         assert len(found.points) <= 1
     assert changepoints(curve(steps, np.full(len(steps), level)), "k").points == ()
+
+
+def test_noise_about_a_level_is_seldom_a_change():
+    found = [
+        changepoints(curve(steps, noisy(np.full(len(steps), 0.1), 0.02, seed)), "k").points
+        for seed in range(15)
+        for steps in GRIDS.values()
+    ]
+    # 20 of 600 over seeds 0-199
+    assert sum(bool(points) for points in found) <= 5
 
 
 def test_a_larger_penalty_finds_fewer():

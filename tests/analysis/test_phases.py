@@ -272,24 +272,22 @@ def test_the_boundaries_drawn_by_hand_are_found_within_a_quarter_on_every_cadenc
     assert 13_000 <= three[2] <= 14_200
 
 
-@given(st.integers(0, 1000))
-def test_the_boundaries_bear_the_error_with_which_the_curves_were_read(seed):
-    # each of the 18 read points off by up to 5 %, smoothly in between
-    random = np.random.default_rng(seed)
+def test_how_the_boundaries_bear_the_error_with_which_the_curves_were_read():
+    # each of the 18 read points off by up to 5 %, straight in between
     steps = np.array(Cadence(every=200, per_decade=10).steps_until(39_000))
-    calm = reference_series(steps)
-
-    def read(key):
-        at, values = calm(key)
-        if key == "train/accuracy":
-            return at, values
-        knots = np.log10(np.maximum(REFERENCE_STEPS, 20))
-        return at, values * np.interp(np.log10(np.maximum(at, 20)), knots, random.uniform(0.95, 1.05, len(knots)))
-
-    found = boundaries(read, None)
-    assert 0.7 < found.memorisation_end / 1400 < 1.5
-    # a slope is the difference of two readings: the weights can seem to fall sharply elsewhere
-    assert 6000 < found.circuit_formation_end < 10_500
+    calm, knots = reference_series(steps), np.log10(np.maximum(REFERENCE_STEPS, 20))
+    curves = {key: calm(key)[1] for key in NEEDED}
+    near = []
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        error = {
+            key: np.interp(np.log10(np.maximum(steps, 20)), knots, random.uniform(0.95, 1.05, len(knots)))
+            for key in NEEDED[1:]
+        }
+        three = circuit_boundaries(on(steps, {key: curves[key] * error.get(key, 1) for key in NEEDED}))
+        near.append([abs(ours / hand - 1) <= 0.25 for ours, hand in zip(three, HAND_BOUNDARIES, strict=True)])
+    # the end of cleanup is soft: its band of 5 % is as wide as the error
+    assert np.mean(near, axis=0).tolist() == pytest.approx([0.98, 1.0, 0.77], abs=0.03)
 
 
 @pytest.mark.parametrize("last", [10_500, 11_000, 12_000, 13_000])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,3 +112,15 @@ def test_overview_of_a_run_that_collapses_and_of_nothing():
     assert told["second_detector"]["collapse_step"]["agrees"]
     nothing = overview(reader({}), RULE, 10)
     assert (nothing["sharpness"], nothing["second_detector"], nothing["sensitivity"]) == (None, {}, [])
+
+
+def test_the_tables_of_the_document_are_what_its_code_prints(capsys):
+    text = (Path(__file__).parents[2] / "docs" / "phases.md").read_text(encoding="utf-8")
+    codes = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(codes) == 2
+    for code in codes:
+        exec(code, {})
+        assert capsys.readouterr().out.strip() in text
+    assert f"**version {PHASE_RULE_VERSION}**" in text
+    for field in fields(Definitions):
+        assert f"`{field.name}`" in text or field.name in ("smoothing", "sigmoid_tail")

@@ -131,3 +131,27 @@ def _remembered_fit() -> Any:
         return known[key]
 
     return fit
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as a Markdown table: what is declared, then every variation, with only what it changes.
+
+    A dash is the declared value. Steps are rounded; sharpness is in decades. Columns without a value are left
+    out.
+    """
+    shown = [key for key in OUTCOMES if key != "phases" and any(row[key] is not None for row in rows)]
+
+    def cell(row: dict[str, Any], key: str) -> str:
+        if row["constant"] is not None and key not in row["changed"]:
+            return "–"
+        if row[key] is None:
+            return "none"
+        return f"{row[key]:.3f}" if key == "sharpness" else f"{row[key]:.0f}"
+
+    lines = ["| constant | declared | tried | " + " | ".join(shown) + " |", "|---|---|---|" + "---|" * len(shown)]
+    for row in rows:
+        named = (
+            f"`{row['constant']}` | {row['declared']:g} | {row['value']:g}" if row["constant"] else "as declared | |"
+        )
+        lines.append(f"| {named} | " + " | ".join(cell(row, key) for key in shown) + " |")
+    return "\n".join(lines)
