@@ -189,8 +189,8 @@ def test_rank_gap_is_behind_the_waves_of_the_keys():
     values = torch.tensor([8.0, 6.0, 4.0, 2.0, 0.5])
     assert circuit.rank_gap(values, [1, 3], 7).item() == 0.25
     assert circuit.rank_gap(values, [3], 6).item() == 0.75  # one wave at p/2
-    for keys in ([], [1, 2, 3]):
-        assert circuit.rank_gap(values, keys, 7).isnan()
+    assert circuit.rank_gap(values, [1, 2, 3], 7).item() == 0  # no sixth
+    assert circuit.rank_gap(values, [], 7).item() == 1
 
 
 def test_key_frequencies_by_neurons_are_clusters():

@@ -59,7 +59,7 @@ def test_the_exact_circuit_is_explained_in_every_part(subtract: bool) -> None:
     assert found["neurons_single_frequency"] == 1
     assert found["head_variance_explained@head.0"] == pytest.approx(1, abs=1e-12)
     assert found["neuron_to_logit_residual"] < 1e-12
-    assert math.isnan(found["rank_gap"])  # 4 neurons, 4 waves: no fifth singular value
+    assert found["rank_gap"] == 0  # 4 neurons, 4 waves: no fifth singular value
     assert stored["keys"].tolist() == stored["keys_neurons"].tolist() == stored["keys_embedding"].tolist() == [2, 5]
     assert 5 not in stored["keys_released"].tolist()  # (p-1)/2: their loop ends before it
     assert found["key_frequencies"] == found["key_frequencies_neurons"] == found["key_frequencies_embedding"] == 2
@@ -203,9 +203,9 @@ def test_no_key_frequencies_leave_the_mean_and_name_nothing() -> None:
     snapshot = snapshot_of(network)
     circuit, ablation = numbers(CIRCUIT, snapshot), numbers(ABLATION, snapshot)
     assert circuit["key_frequencies"] == 0
-    for key in ("rank_gap", "direction_variance_explained", "direction_variance_explained_mean"):
-        assert math.isnan(circuit[key]), key
-    assert circuit["neuron_to_logit_residual"] == 1
+    for key in ("direction_variance_explained", "direction_variance_explained_mean", "logit_variance_explained"):
+        assert circuit[key] == 0, key
+    assert circuit["neuron_to_logit_residual"] == circuit["rank_gap"] == 1
     assert not any(name.startswith("frequency_removed") for name in ablation)
     assert ablation["without_keys"] == ablation["base"] == pytest.approx(ablation["neurons_complement"], rel=1e-12)
     assert ablation["cosines"] == pytest.approx(math.log(7), rel=1e-12)

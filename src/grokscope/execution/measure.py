@@ -225,10 +225,8 @@ class _Look:
             rows = list(found.rows)
             if measure.hindsight is not None:
                 collected = snapshot.memo(("collected", measure.name), lambda: None)
-                arrays = {
-                    measure.name: {**found.arrays, **collected.kept},
-                    transient_name(measure.name): collected.transient,
-                }
+                # as live: the arrays of the online variant follow from these
+                arrays = {measure.name: collected.kept, transient_name(measure.name): collected.transient}
                 later = self._in_hindsight({**collected.kept, **collected.transient})
                 rows += later.rows
                 arrays[f"{measure.name}.hindsight"] = later.arrays

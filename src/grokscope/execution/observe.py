@@ -79,10 +79,8 @@ class Observer:
             arrays = {measure.name: reading.arrays}
             if measure.hindsight is not None:
                 collected = snapshot.memo(("collected", measure.name), lambda: None)
-                arrays = {
-                    measure.name: {**reading.arrays, **collected.kept},
-                    transient_name(measure.name): collected.transient,
-                }
+                # the arrays of the online variant follow from these, and hindsight writes its own
+                arrays = {measure.name: collected.kept, transient_name(measure.name): collected.transient}
         except Exception as error:
             # a broken measure must never end a training
             self._tell_once("measure_failed", measure, f"{type(error).__name__}: {error}", step)

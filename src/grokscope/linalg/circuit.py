@@ -134,8 +134,8 @@ def residual_outside(norms: PerFrequency, constant: float | Scalar, keys: Iterab
 def rank_gap(singular_values: PerNeuron, keys: Iterable[int], modulus: int) -> Scalar:
     """Return σ_{R+1}/σ_R of the neuron-to-logit map, R = 2K the number of waves of its K key frequencies.
 
-    ``singular_values`` descend. R counts 1 for the frequency p/2, which has one wave. 0 to 1; nan without
-    keys, or where there are no more than R singular values. Raises UsageError for a key out of range.
+    ``singular_values`` descend. R counts 1 for the frequency p/2, which has one wave. 0 to 1: 0 where the rank
+    is at most R, 1 without keys. Raises UsageError for a key out of range.
     Reference: Nanda et al. 2023, section 4.2 (rank 10 of 5 key frequencies).
 
     Example:
@@ -144,7 +144,9 @@ def rank_gap(singular_values: PerNeuron, keys: Iterable[int], modulus: int) -> S
     """
     rank = len(key_rows(modulus, keys))
     values = singular_values.to(torch.float64)
-    return values[rank] / values[rank - 1] if 0 < rank < len(values) else values.new_tensor(math.nan)
+    if rank == 0:
+        return values.new_ones(())
+    return values[rank] / values[rank - 1] if rank < len(values) else values.new_zeros(())
 
 
 def direction_variance_explained(

@@ -7,6 +7,7 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from grokscope.errors import UsageError
+from grokscope.linalg.fourier import wave_coefficients
 
 
 def gini(values: Num[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
@@ -51,9 +52,8 @@ def inverse_participation_ratio(rows: Num[Tensor, "n p"]) -> Float[Tensor, " n"]
     """
     if rows.ndim != 2 or rows.shape[1] < 2:
         raise UsageError(f"rows of shape {tuple(rows.shape)} were given: give (rows, p) with p of at least 2.")
-    length = rows.shape[1]
-    power = torch.fft.rfft(rows.to(torch.float64), dim=1).abs().square()
-    # Frequencies k and p − k are one real wave; the constant, and p/2 for even p, have no partner.
-    power[:, 1 : (length + 1) // 2] *= 2
-    share = power / power.sum(dim=1, keepdim=True)
-    return share.square().sum(dim=1)
+    columns = rows.to(torch.float64).T
+    waves = wave_coefficients(columns).square().sum(dim=1)
+    constant = columns.sum(dim=0).square() / len(columns)
+    total = constant + waves.sum(dim=0)
+    return (constant.square() + waves.square().sum(dim=0)) / total.square()

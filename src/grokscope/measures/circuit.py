@@ -5,7 +5,6 @@ Everything is by the key frequencies of this same moment; recorded at the last s
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def measure(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the key frequencies by four rules, and how well they describe each part of the network."""
+    """Return the key frequencies by four rules, and how well they describe each part of the network.
+
+    Without key frequencies they explain nothing: shares are 0, the residual and the rank gap 1.
+    """
     p, keys, table = residues.modulus(snapshot), residues.keys(snapshot), residues.table(snapshot)
     matrix = residues.by_residue(snapshot, "neuron_to_logit")
     norms = residues.frequency_norms(snapshot, "neuron_to_logit")
@@ -34,8 +36,8 @@ def measure(snapshot: Snapshot) -> dict[str, Any]:
         "neuron_to_logit_residual": circuit.residual_outside(
             norms, residues.constant_norm(snapshot, "neuron_to_logit"), keys
         ),
-        "direction_variance_explained": directions.min() if len(directions) else math.nan,
-        "direction_variance_explained_mean": directions.mean(),
+        "direction_variance_explained": directions.min() if keys else 0.0,
+        "direction_variance_explained_mean": directions.mean() if keys else 0.0,
         "logit_variance_explained": circuit.logit_variance_explained(residues.logits_of_pairs(snapshot), keys, table),
         "neuron_to_logit_singular_values": values,
         "keys": _tensor(keys),
