@@ -13,14 +13,14 @@ COLUMNS: dict[str, str] = {
     "fit_step": "Fitted",
     "generalise_step": "Generalised",
     "memorisation_end": "Memorisation ends",
-    "circuit_formation_end": "Circuit formation ends",
+    "circuit_formation_end": "Circuit formed",
     "cleanup_end": "Cleanup ends",
     "abrupt_start": "Abrupt from",
     "collapse_step": "Collapse",
     "misgrokking_step": "Misgrokking",
-    "sharpness": "Sharpness (decades)",
+    "sharpness": "Decades wide",
 }
-"""What a row tells, by its key; steps but for the sharpness."""
+"""What a row tells, by its key; steps but for the sharpness, from 10 % to 90 % of the way."""
 
 
 def thresholds(rows: Sequence[Record], agreements: Sequence[Record] = ()) -> str:
@@ -49,7 +49,8 @@ def _row(one: Record, shown: Sequence[str], heads: Sequence[str]) -> str:
     if one["constant"] is None:
         cells = ["as declared", "–"]
     else:
-        cells = [f"<code>{escape(one['constant'])}</code>", f"{escape(number(one['value']))}"]
+        # as words, a name of a constant breaks between them
+        cells = [escape(str(one["constant"]).replace("_", " ").replace(".", " ")), escape(number(one["value"]))]
         cells[1] += f' <span class="note">for {escape(number(one["declared"]))}</span>'
         if "phases" in one["changed"]:
             cells[0] += f'<p class="note">{escape(", ".join(one["phases"]))}</p>'
