@@ -8,14 +8,17 @@
     Plotly.newPlot(plot, { data: figure.data, layout: figure.layout, frames: figure.frames, config });
     if (figure.frames) {
       // the slider is drawn, not an element: arrow keys move it for those who cannot drag
+      let going = null; // where the last key leads, until the plot is there
       plot.tabIndex = 0;
       plot.addEventListener("keydown", (event) => {
         const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
         if (!by) return;
         event.preventDefault();
         const { active, steps } = plot.layout.sliders[0];
-        const step = steps[Math.min(Math.max(active + by, 0), steps.length - 1)];
-        Plotly.animate(plot, ...step.args);
+        const next = Math.min(Math.max((going ?? active) + by, 0), steps.length - 1);
+        const arrived = () => { if (going === next) going = null; };
+        going = next;
+        Plotly.animate(plot, ...steps[next].args).then(arrived, arrived);
       });
     }
   }
