@@ -255,3 +255,5 @@ def test_every_row_of_the_specification_up_to_12_has_a_claim() -> None:
     ids = {claim.id.rstrip("ab") for claim in PAPER.claims}
     assert ids == {f"C1.{row}" for row in range(1, 13)}
     assert all({"cpu", "paper"} <= set(claim.criterion) for claim in PAPER.claims)
+    # the page links a claim to its figure
+    assert {claim.figure for claim in PAPER.claims} <= {figure.id for figure in PAPER.figures}

@@ -173,6 +173,8 @@ EXPERIMENTS = (
             "smoke": {**SMOKE, "record.extra": [{"measures": ["circuit", "ablation", "maps"], "cadence": {}}]},
             "cpu": {
                 **CPU,
+                # twice as long as the slowest of the calibration seeds takes to generalise: cleanup ends in it
+                "learner.steps": 8000,
                 "record.extra": [
                     {"measures": ["circuit", "ablation", "maps"], "cadence": {"steps": [200, 1000, 2500]}}
                 ],
@@ -181,7 +183,7 @@ EXPERIMENTS = (
         transition=TRANSITION,
         record=RECORD,
         roles=ROLES,
-        minutes={"smoke": 0.1, "cpu": 0.7, "paper": 28},
+        minutes={"smoke": 0.1, "cpu": 1.0, "paper": 28},
     ),
     variant(
         "no-weight-decay",
