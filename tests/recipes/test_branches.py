@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from grokscope.errors import UsageError
-from grokscope.recipes.branches import BRANCHES, CONTROL, PARENT, branch_figures, figure, label_of
+from grokscope.recipes.branches import BRANCHES, CONTROL, PARENT, after_fork, branch_figures, figure, label_of
 
 
 class Fake:
@@ -58,6 +58,22 @@ def test_the_parent_before_and_the_forks_after_the_line() -> None:
     assert [trace["line"]["color"] for trace in one["data"]] == [PARENT, BRANCHES[0], CONTROL]
 
 
+def test_hindsight_before_the_fork_is_the_parents() -> None:
+    # at step 100 branch and control disagree: they look back from other last networks
+    restricted = [("test/accuracy", "", True)]
+    one = figure([forked(["x"], {"test/accuracy": (STEPS, [9] * 8)}), forked([], KEPT)], "", restricted, y_title="a")
+    assert one["data"][0]["y"] == [0.5, 0.9, 1]
+    alone = figure([forked(["x"], ACCURACY)], "", restricted, y_title="a")
+    assert alone["data"][0]["x"] == [70, 90]
+
+
+def test_steps_after_the_fork_on_a_log_axis() -> None:
+    one = after_fork([forked(["x"], ACCURACY), forked([], KEPT)], "", "test/accuracy", y_title="accuracy")
+    assert [trace["customdata"] for trace in one["data"]] == [[0, 1, 20, 40]] * 2
+    assert one["data"][0]["y"] == [1, 0.3, 0.6, 0.9]
+    assert one["layout"]["xaxis"]["type"] == "log"
+
+
 def test_the_fork_is_marked_at_its_step_on_a_linear_axis() -> None:
     layout = drawn(forked(["x"], ACCURACY), forked([], KEPT))["layout"]
     (mark,) = [shape for shape in layout["shapes"] if shape["type"] == "line"]
@@ -80,12 +96,12 @@ def test_several_branches_have_colours_of_their_own() -> None:
 
 def test_only_what_is_stored_is_drawn() -> None:
     runs = [forked(["x"], ACCURACY), forked([], KEPT)]
-    assert [name for name, *_ in branch_figures(runs)] == ["branch-accuracy"]
+    assert [name for name, *_ in branch_figures(runs)] == ["branch-accuracy", "branch-after"]
     weights = {"weights/sum_of_squares": (STEPS, range(8)), "test/loss": (STEPS, [1] * 8)}
     restricted = {"fourier/restricted_loss": (STEPS, [0.5] * 8)}
     runs = [forked(["x"], {**ACCURACY, **weights, **restricted}), forked([], {**KEPT, **weights})]
     named = {name: one for name, _, _, one in branch_figures(runs)}
-    assert list(named) == ["branch-accuracy", "branch-loss", "branch-weights"]
+    assert list(named) == ["branch-accuracy", "branch-after", "branch-loss", "branch-weights"]
     assert [(trace["name"], trace["line"]["dash"]) for trace in named["branch-loss"]["data"]] == [
         ("before the fork", "solid"),
         ("branch: x", "solid"),

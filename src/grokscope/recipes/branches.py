@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 from grokscope.report import theme
@@ -32,6 +34,12 @@ def branch_figures(runs: Sequence[Run]) -> list[tuple[str, str, str, Figure]]:
             "Branch against control: test accuracy",
             CAPTION,
             figure(runs, "Test accuracy", [("test/accuracy", "", False)], y_title="accuracy"),
+        ),
+        (
+            "branch-after",
+            "Branch against control: test accuracy by steps after the fork",
+            "The same from the fork on, on a log axis: what a change does at once, and how soon it is made good.",
+            after_fork(runs, "Test accuracy after the fork", "test/accuracy", y_title="accuracy"),
         ),
         (
             "branch-loss",
@@ -76,6 +84,14 @@ def figure(
     return drawn
 
 
+def after_fork(runs: Sequence[Run], title: str, key: str, *, y_title: str) -> Figure:
+    """Return curves of forks over the steps made since they began, on a log axis."""
+    at = int(runs[0].spec["parent"]["step"])
+    found = [_fork_curve(run, colour, (key, "", False), at) for run, colour in _coloured(runs) if run.has(key)]
+    curves = [replace(one, steps=one.steps - at) for one in found]
+    return lines(title, curves, x_title="optimizer steps after the fork", y_title=y_title)
+
+
 def label_of(run: Run) -> str:
     """Return what a fork changed, as a legend says it."""
     changes = run.spec["parent"]["changes"]
@@ -83,27 +99,45 @@ def label_of(run: Run) -> str:
 
 
 def _curves(runs: Sequence[Run], quantity: Quantity, at: int, begin: int) -> list[Curve]:
+    """Return the parent's curve, then those of the forks.
+
+    What is measured in hindsight is the parent's at the fork only where the control says it: a branch has another
+    last network.
+    """
     key, addition, dotted = quantity
-    dash: Any = "dot" if dotted else "solid"
+    having = [(run, colour) for run, colour in _coloured(runs) if run.has(key)]
     found: list[Curve] = []
-    colours = iter(BRANCHES * len(runs))
-    for run in runs:
-        colour = CONTROL if not run.spec["parent"]["changes"] else next(colours)
-        if not run.has(key):
-            continue
+    controls = [run for run, _ in having if _is_control(run)]
+    for run in controls[:1] or [run for run, _ in having[:1]]:
         steps, values = run.series(key)
-        before, after = (steps >= begin) & (steps <= at), steps >= at
-        if not found and before.sum() > 1:
+        before = (steps >= begin) & ((steps <= at) if controls else (steps < at))
+        if before.sum() > 1:
+            dash = "dot" if dotted else "solid"
             found.append(Curve(f"before the fork{addition}", steps[before], values[before], PARENT, dash))
-        if after.any():
-            found.append(Curve(f"{label_of(run)}{addition}", steps[after], values[after], colour, dash))
-    return found
+    return [*found, *(_fork_curve(run, colour, quantity, at) for run, colour in having)]
+
+
+def _fork_curve(run: Run, colour: str, quantity: Quantity, at: int) -> Curve:
+    key, addition, dotted = quantity
+    steps, values = run.series(key)
+    after = steps >= at
+    return Curve(f"{label_of(run)}{addition}", steps[after], values[after], colour, "dot" if dotted else "solid")
+
+
+def _coloured(runs: Sequence[Run]) -> list[tuple[Run, str]]:
+    """Return the runs with their colours, which are the same in every figure."""
+    colours = cycle(BRANCHES)
+    return [(run, CONTROL if _is_control(run) else next(colours)) for run in runs]
+
+
+def _is_control(run: Run) -> bool:
+    return not run.spec["parent"]["changes"]
 
 
 def _mark(at: int) -> dict[str, Any]:
     """Return the vertical line at the fork."""
     return {
-        "type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "layer": "above",
+        "type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "layer": "below",
         "line": {"color": theme.INK, "width": 1.5, "dash": "dash"}, "name": "fork",
     }  # fmt: skip
 
