@@ -154,3 +154,20 @@ def test_ratio_of_a_constant_is_one_and_of_zero_is_nan():
 def test_ratio_refuses(rows: torch.Tensor):
     with pytest.raises(UsageError, match="give \\(rows, p\\) with p of at least 2"):
         inverse_participation_ratio(rows)
+
+
+@pytest.mark.parametrize(("width", "least"), [(97, 0.975), (200, 1.0)])
+def test_the_exact_weights_of_a_quadratic_network_are_one_frequency_a_neuron(width: int, least: float):
+    """Gromov 2023: W2 (W1 x)² with one frequency a neuron and phases that add up answers all pairs modulo 97."""
+    p = 97
+    residues = torch.arange(p, dtype=torch.float64)
+    phases = 2 * math.pi * torch.rand(2, width, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    angles = 2 * math.pi * (torch.arange(width)[:, None] % ((p - 1) // 2) + 1) * residues / p
+    first, second = (angles + phases[0]).cos(), (angles + phases[1]).cos()
+    readout = (-angles - phases.sum(dim=0)).cos()
+    for rows in (first, second, readout):
+        torch.testing.assert_close(inverse_participation_ratio(rows), torch.ones(width, dtype=torch.float64))
+    hidden = (first[:, :, None] + second[:, None, :]).square().flatten(1)
+    answers = ((residues[:, None] + residues) % p).flatten()
+    accuracy = ((readout.T @ hidden).argmax(dim=0) == answers).double().mean().item()
+    assert least <= accuracy <= 1
