@@ -247,7 +247,6 @@ def test_embedding_on_its_circles() -> None:
 def test_maps_are_functions_of_the_pair() -> None:
     network = random_network(7)
     snapshot = snapshot_of(network)
-    assert evaluate(MAPS, snapshot).rows == []
     found = arrays(MAPS, snapshot)
     assert {name: tuple(t.shape) for name, t in found.items()} == {
         "logit_spectrum": (7, 7), "attention": (2, 7, 7), "neurons": (5, 7, 7),
@@ -261,6 +260,14 @@ def test_maps_are_functions_of_the_pair() -> None:
     centred = (logits - logits.mean((0, 1))).square().sum().sqrt()
     assert found["logit_spectrum"][0, 0] == 0
     assert found["logit_spectrum"].norm().item() == pytest.approx(centred.item(), rel=1e-6)
+    basis, total, same = fourier.fourier_basis(7), 0.0, 0.0
+    for i in range(7):
+        for j in range(7):
+            coefficient = torch.einsum("a,b,abc->c", basis[i], basis[j], logits).square().sum().item()
+            total += coefficient if (i, j) != (0, 0) else 0
+            same += coefficient if i and j and (i + 1) // 2 == (j + 1) // 2 else 0
+    assert numbers(MAPS, snapshot) == pytest.approx({"diagonal_share": same / total}, rel=1e-10)
+    assert numbers(MAPS, snapshot_of(circuit_network(P, KEYS, 3.0)))["diagonal_share"] == pytest.approx(1)
     exact = arrays(MAPS, snapshot_of(circuit_network(P, KEYS, 3.0)))
     assert exact["neuron_best_frequency"].tolist() in ([2, 5, 2, 5], [5, 2, 2, 5], [2, 5, 5, 2], [5, 2, 5, 2])
     power = exact["logit_spectrum"].square()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from grokscope.linalg import circuit, fourier
 from grokscope.measures import residues
-from grokscope.measures.base import Measure
+from grokscope.measures.base import Key, Measure
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -19,13 +19,15 @@ SHOWN = 6
 
 
 def measure(snapshot: Snapshot) -> dict[str, Tensor]:
-    """Return arrays in float32: (p, p), (heads, p, p), (m, p, p), and which neurons these are."""
+    """Return pictures in float32, (p, p), (heads, p, p) and (m, p, p), and one share: see the page of this measure."""
     spectrum = fourier.spectrum_2d(residues.logits_of_pairs(snapshot)).norm(dim=2)
     spectrum[0, 0] = 0.0  # the mean over pairs, which the softmax only sees as a bias, would outshine the rest
+    energy = fourier.frequency_energy(spectrum[..., None])[..., 0]
     frequency, _ = circuit.best_frequency(residues.shares_of_neurons(snapshot))
     neurons = residues.neurons_of_pairs(snapshot)
     chosen = representatives(neurons.flatten(0, 1).var(dim=0, correction=0), frequency)
-    arrays = {
+    result = {
+        "diagonal_share": energy.diagonal().sum() / energy.sum(),
         "logit_spectrum": spectrum.float(),
         "neurons": neurons[..., chosen].permute(2, 0, 1).float(),
         "neuron_index": chosen,
@@ -33,8 +35,8 @@ def measure(snapshot: Snapshot) -> dict[str, Tensor]:
     }
     attention = residues.attention_of_pairs(snapshot)
     if attention is not None:
-        arrays["attention"] = attention[..., 0].permute(2, 0, 1).float()
-    return arrays
+        result["attention"] = attention[..., 0].permute(2, 0, 1).float()
+    return result
 
 
 def representatives(variance: Tensor, frequency: Tensor, most: int = SHOWN) -> Tensor:
@@ -58,7 +60,14 @@ def representatives(variance: Tensor, frequency: Tensor, most: int = SHOWN) -> T
 MAPS = Measure(
     name="maps",
     version=1,
-    keys={},
+    keys={
+        "diagonal_share": Key(
+            "share of the logits' variance over pairs where a and b have the same frequency, whichever it is",
+            low=0,
+            high=1,
+            direction="rises in circuit formation and in cleanup",
+        )
+    },
     reference="Nanda et al. 2023, Sec. 4",
     compute=measure,
     needs=("cyclic", "probe:all", f"site:{residues.NEURONS}"),
