@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curves import RULE, grids, over, places, reader, sigmoid
+from curves import RULE, apart, grids, noisy, over, places, reader, sigmoid
 from grokscope.analysis.phases import Phase, boundaries, circuit_boundaries, current_phase, running_median, segment
 from grokscope.analysis.transitions import TransitionRule
 from grokscope.cadence import Cadence
@@ -347,3 +347,33 @@ def test_a_sharp_transition_without_delay_is_abrupt(width, abrupt):
     # a tenth of the way, half of the width before the middle
     assert phases[1].start == pytest.approx(1000 / 10 ** (width / 2), rel=0.01)
     assert phases[2].start == boundaries(read, rule).generalise_step
+
+
+@given(grids, places(500, 1500), places(3500, 7000), st.floats(1.3, 1.8))
+def test_circuit_boundaries_are_right_to_one_interval_on_every_cadence(steps, first, second, ratio):
+    # beyond 1.1 t3 the run has to go on
+    third = second * ratio
+    found = circuit_boundaries(reader(synthetic(steps, first, second, third)))
+    assert apart(steps, found[0], first) <= 1
+    # Σw² is within 5 % of its final value log(1.05) / 5e-4 steps before it settles
+    settled = third - np.log(1.05) / 5e-4
+    # a slope over an interval is 1.5 times the median once (1.5 - 1) / (5 - 1) of the interval lies after the bend
+    for ours, true, most in ((found[1], second, 1 + 1 / 8), (found[2], settled, 1)):
+        assert true <= ours
+        assert apart(steps, ours, true) <= most + 1e-9
+    assert 1.1 * found[2] <= steps[-1]
+
+
+@given(grids, places(100, 2000), places(3000, 10_000))
+def test_fit_and_generalisation_are_right_to_one_interval_on_every_cadence(steps, fit, generalised):
+    read = over(steps, train__accuracy=steps >= fit, test__accuracy=steps >= generalised)
+    found = boundaries(read, RULE)
+    assert apart(steps, found.fit_step, fit) <= 1
+    assert apart(steps, found.generalise_step, generalised) <= 1
+
+
+@given(grids, st.floats(0.0, 0.5), st.sampled_from([0.0, 0.02]), st.integers(0, 2**32 - 1))
+def test_a_run_that_never_generalises_has_no_boundary_but_its_fit(steps, level, noise, seed):
+    test = noisy(np.where(steps > 0, level, 0.0), noise, seed)
+    found = boundaries(over(steps, train__accuracy=steps >= 200, test__accuracy=test), RULE)
+    assert {name for name, step in found.steps().items() if step is not None} == {"fit_step"}
