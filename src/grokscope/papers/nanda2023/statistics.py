@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.analysis.phases import CIRCUIT_PHASES, circuit_boundaries, running_median
+from grokscope.analysis.phases import boundaries
+from grokscope.analysis.series import Series, running_median
 from grokscope.analysis.transitions import crossing
-from grokscope.papers.nanda2023.reference import REFERENCE, REFERENCE_STEPS
+from grokscope.papers.nanda2023.experiments import TRANSITION
+from grokscope.papers.nanda2023.reference import HAND_BOUNDARIES, reference_series
 
 Runs = Mapping[str, Any]
 Seeds = Mapping[str, Sequence[Any]]
 Values = dict[str, float | None]
 MAIN = "modular-addition"
 WITHOUT = "no-weight-decay"
-HAND_DRAWN = (1400.0, 9400.0, 14_000.0)
-"""Ends of memorisation, circuit formation and cleanup as drawn in Nanda et al. 2023, Fig. 7."""
 
 
 def first(run: Any, key: str, level: float, *, sustain: int = 1, falling: bool = False) -> float:
@@ -144,42 +144,29 @@ def excluded_rises(runs: Runs) -> Values:
     return {"minimum_step": float(steps[lowest]), "rise": then / float(smooth[lowest])}
 
 
+def circuit_ends(series: Series) -> tuple[float | None, float | None, float | None]:
+    """Return where memorisation, circuit formation and cleanup end, in steps; None what is not found."""
+    found = boundaries(series, TRANSITION)
+    return found.memorisation_end, found.circuit_formation_end, found.cleanup_end
+
+
 def three_phases(runs: Runs) -> Values:
     """Return how many of the boundaries are found, in order, and how far the detector is off on the paper's curves.
 
     ``boundaries`` counts ends of memorisation, circuit formation and cleanup, each after the one before;
-    ``reference_error`` is the largest |found / drawn by hand - 1| on the curves of the paper's mainline run.
+    ``reference_error`` is the largest |found / drawn by hand - 1| on the curves of the paper's mainline run,
+    infinity if one is not found.
     """
-    run = runs[MAIN]
-    end = generalised(run)
-    found = circuit_boundaries(run.series, end if math.isfinite(end) else None) or ()
-    count = 0
-    for boundary, before in zip(found, (0.0, *found), strict=False):
-        if boundary is None or before is None or boundary <= before:
+    count, before = 0, 0.0
+    for end in circuit_ends(runs[MAIN].series):
+        if end is None or end <= before:
             break
-        count += 1
-    return {"boundaries": float(count), "reference_error": reference_error()}
-
-
-def reference_error() -> float:
-    """Return the largest relative error of the phase boundaries on the reference curves; infinity if one is missed."""
-
-    def series(key: str) -> tuple[np.ndarray, np.ndarray]:
-        return np.asarray(REFERENCE_STEPS, float), np.asarray(REFERENCE[key], float)
-
-    # on the reference curves train accuracy was not read off: its loss at 200 is 0.02
-    def known(key: str) -> tuple[np.ndarray, np.ndarray]:
-        if key == "train/accuracy":
-            steps = np.asarray(REFERENCE_STEPS, float)
-            return steps, (steps >= 200).astype(float)
-        return series(key)
-
-    end = crossing(*series("test/accuracy"), 0.9, sustain=3)
-    found = circuit_boundaries(known, end)
-    assert len(CIRCUIT_PHASES) == len(HAND_DRAWN) + 1
-    if found is None or None in found:
-        return math.inf
-    return max(abs(mine / drawn - 1) for mine, drawn in zip(found, HAND_DRAWN, strict=True) if mine is not None)
+        count, before = count + 1, end
+    pairs = zip(circuit_ends(reference_series()), HAND_BOUNDARIES, strict=True)
+    return {
+        "boundaries": float(count),
+        "reference_error": max(math.inf if end is None else abs(end / drawn - 1) for end, drawn in pairs),
+    }
 
 
 def weight_norm_falls(runs: Runs) -> Values:
@@ -198,12 +185,10 @@ def gini_jumps(runs: Runs) -> Values:
     ``final`` is the coefficient at the end.
     """
     run = runs[MAIN]
-    end = generalised(run)
-    found = circuit_boundaries(run.series, end if math.isfinite(end) else None)
+    t1, t2, t3 = circuit_ends(run.series)
     steps, values = run.series("gini/neuron_to_logit")
     speed = None
-    if found is not None and None not in found:
-        t1, t2, t3 = (float(boundary) for boundary in found if boundary is not None)
+    if t1 is not None and t2 is not None and t3 is not None:
         at = np.interp([t1, t2, t3], steps, values)
         formation, cleanup = (at[1] - at[0]) / max(t2 - t1, 1.0), (at[2] - at[1]) / max(t3 - t2, 1.0)
         speed = float(cleanup / formation) if formation > 0 else math.inf
