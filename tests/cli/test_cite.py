@@ -11,6 +11,7 @@ import pytest
 from commands import NAME, PLAIN, TINY, ask, only_run, refused
 from grokscope import registry
 from grokscope.citations import ENTRIES, METHODS, distinct, entry, label
+from grokscope.citations import MEASURES as LIGHT
 from grokscope.execution.cite import PARTS, citations_of_name
 from grokscope.measures.base import Key, Measure
 from grokscope.registry import MEASURES
@@ -103,6 +104,10 @@ def test_a_part_may_bring_its_own_entry(monkeypatch: pytest.MonkeyPatch) -> None
 def test_wrong_names_are_told(tmp_path: Path) -> None:
     assert refused(2, "cite", "ginni").startswith("unknown run or name 'ginni': did you mean 'gini'")
     assert refused(2, "cite", "nanda2023/modular-adition").startswith("unknown experiment of nanda2023")
+    assert refused(2, "cite", "zzz") == (
+        "'zzz' is neither a run directory nor the name of a paper, an experiment, a measure or another part: "
+        "grokscope list shows them."
+    )
     assert refused(1, "cite", tmp_path).endswith("give the directory of a run.")
     assert refused(2, "cite").startswith('Command "cite" parameter --name requires an argument.')
 
@@ -131,6 +136,10 @@ def test_every_part_cites_what_is_there() -> None:
                 assert entry(cite), (kind, name)
     assert all(entry(cite) for cites in METHODS.values() for cite in cites)
     assert all(label(registry.PAPERS.get(name).bibtex) for name in registry.PAPERS)
+
+
+def test_our_measures_are_cited_without_loading_them() -> None:
+    assert {name: MEASURES.get(name).cites for name in LIGHT} == dict(LIGHT)
 
 
 def test_an_unknown_key_offers_the_nearest() -> None:

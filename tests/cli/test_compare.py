@@ -13,7 +13,7 @@ from commands import NAME, PLAIN, TINY, ask, only_run, refused, setting
 from grokscope.execution.compare import differences, equality, names_of
 from grokscope.execution.overlay import overlays
 from grokscope.spec import Seeds
-from grokscope.store import RunWriter, StoredRun
+from grokscope.store import RunWriter, StoredRun, find_runs
 
 PERFORMANCE = [f"{probe}/{word}" for probe in ("all", "leak_free", "test", "train") for word in ("accuracy", "loss")]
 
@@ -165,6 +165,22 @@ def test_curves_are_the_stored_numbers(pair: list[StoredRun]) -> None:
     traces = {trace["name"]: trace for trace in drawn["overlay-loss"]["data"]}
     assert list(traces) == ["a", "b", "a, train", "b, train"]
     assert list(traces["b, train"]["y"]) == pair[1].series("train/loss")[1].tolist()
+
+
+def test_forks_of_one_state_are_branches(one: StoredRun, tmp_path: Path) -> None:
+    answer = ask("fork", one.directory, "--at", 2, "--set", "optimizer.weight_decay=0", "--out", tmp_path / "forks")
+    assert answer.code == 0, answer.stderr
+    forks = find_runs(tmp_path / "forks")
+    document = ask("compare", *forks, "--report", tmp_path / "page.html", "--json").document
+    told = {row["key"]: row["values"] for row in document["differences"]}
+    assert set(told["optimizer.weight_decay"]) == {0.0, 1.0}
+    assert sorted(told) == ["optimizer.weight_decay", "parent.changes"]
+    assert 'id="figure-branch-accuracy"' in (tmp_path / "page.html").read_text()
+    for fork in forks:
+        assert ask("verify", fork, "--replay").code == 0
+        assert ask("measure", fork, "--measures", "gini").code == 0
+    assert ask("runs", "--delete", "nanda2023", "--yes", "--out", tmp_path / "forks").code == 0
+    assert ask("verify", one.directory).code == 0
 
 
 def test_runs_of_different_experiments_share_a_page(one: StoredRun, wider: StoredRun, tmp_path: Path) -> None:

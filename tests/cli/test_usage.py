@@ -187,6 +187,7 @@ run = sys.argv[1]
 asked = [["--help"], ["--version"], [], *([name, "--help"] for name in COMMANDS)]
 asked += [["list", kind] for kind in ("experiments", "claims", "tasks", "models")]
 asked += [["runs", "--out", run], ["show", run], ["claims", run], ["report", run, "--to", sys.argv[2]], ["data"]]
+asked += [["verify", run], ["export", run, "--csv"], ["cite", run], ["cite", "nanda2023"]]
 heavy = {}
 for arguments in asked:
     with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -200,5 +201,5 @@ print(json.dumps(heavy))
 def test_help_and_everything_that_only_reads_loads_no_torch(finished: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", LIGHT, str(finished), str(tmp_path / "page.html")]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert len(found) == 3 + len(COMMANDS) + 4 + 5
+    assert len(found) == 3 + len(COMMANDS) + 4 + 5 + 4
     assert {words: what for words, what in found.items() if what != [0, True, []]} == {}

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from grokscope.cli.output import Json, rows_document, words, write_json
-from grokscope.errors import UsageError
+from grokscope.errors import StoreError, UsageError
 
 
 def export(
@@ -50,7 +50,7 @@ def export(
     for place in runs:
         below = find_runs(place)
         if not below:
-            raise UsageError(f"{place} holds no run: give a run directory; grokscope runs lists them.")
+            raise StoreError(f"{place} holds no run: give a run directory; grokscope runs lists them.")
         found += [open_run(path) for path in below if path.resolve() not in {one.directory.resolve() for one in found}]
     chosen = words(keys or ())
     if out is None and not csv:

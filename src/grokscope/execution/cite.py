@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from grokscope import registry
-from grokscope.citations import ENTRIES, METHODS, distinct, entry, label
-from grokscope.errors import GrokscopeError, unknown
+from grokscope.citations import ENTRIES, MEASURES, METHODS, distinct, entry, label
+from grokscope.errors import GrokscopeError, UsageError, nearest, unknown
 from grokscope.paper import Paper
 from grokscope.store import StoredRun
 
@@ -68,7 +68,13 @@ def citations_of_name(name: str) -> list[Citation]:
     papers: list[Paper] = [registry.PAPERS.get(known) for known in registry.PAPERS]
     experiments = [f"{one.id}/{e.name}" for one in papers for e in one.experiments]
     parts = [part for known in PARTS.values() for part in known]
-    raise unknown("run or name", name, {*experiments, *(one.id for one in papers), *parts})
+    names = {*experiments, *(one.id for one in papers), *parts}
+    if nearest(name, names):
+        raise unknown("run or name", name, names)
+    raise UsageError(
+        f"{name!r} is neither a run directory nor the name of a paper, an experiment, a measure or another part: "
+        "grokscope list shows them."
+    )
 
 
 def _gathered(cited: Iterable[tuple[str, str]]) -> list[Citation]:
@@ -106,7 +112,8 @@ def _of_part(kind: str, name: str) -> Cited:
     if name not in known:
         return
     try:
-        cites = getattr(known.get(name), "cites", ())
+        light = MEASURES.get(name) if kind == "measure" else None
+        cites = getattr(known.get(name), "cites", ()) if light is None else light
     except GrokscopeError:
         return  # its package is not whole; what it builds on cannot be asked
     yield from ((entry(cite), f"{kind} {name}") for cite in cites)

@@ -201,7 +201,8 @@ def names_of(runs: Sequence[StoredRun], *, most: int = 3) -> list[str]:
 
     Example: ``weight_decay 1, seed 0``.
     """
-    told = [one for one in differences([run.spec for run in runs]) if not one["key"].startswith("record.")]
+    apart = ("record.", "parent.")
+    told = [one for one in differences([run.spec for run in runs]) if not one["key"].startswith(apart)]
     names = []
     for index, run in enumerate(runs):
         parts = []

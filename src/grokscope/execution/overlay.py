@@ -9,6 +9,7 @@ from typing import Any
 from grokscope.analysis.transitions import TransitionRule, transition
 from grokscope.execution.cite import citations_of
 from grokscope.execution.compare import check, differences, names_of, shared_keys
+from grokscope.execution.parent import same_origin
 from grokscope.execution.reporting import figures_of
 from grokscope.report.figures import Curve, lines
 from grokscope.report.page import page
@@ -26,7 +27,7 @@ def write_comparison(runs: Sequence[StoredRun], path: Path, keys: Sequence[str] 
     """Write the page of runs side by side and return its path.
 
     A curve a run: accuracy and loss (train dotted), then each key of its own. Runs that differ in the seed
-    alone are also drawn as their paper draws seeds.
+    alone are also drawn as their paper draws seeds, forks of one state as branches beside their control.
 
     Raises:
         UsageError: fewer than two runs, a run twice, or a key that no run has.
@@ -41,7 +42,9 @@ def comparison(runs: Sequence[StoredRun], keys: Sequence[str] = ()) -> str:
     names = names_of(runs)
     told = differences([run.spec for run in runs])
     figures = overlays(runs, names, keys)
-    if all(one["key"].startswith("seed.") for one in told) and _alike(runs):
+    if same_origin(runs):
+        figures = figures_of(runs) + figures
+    elif _alike(runs) and all(one["key"].startswith("seed.") for one in told):
         figures += figures_of(runs)
     experiments = list(dict.fromkeys(f"{run.spec['paper']}/{run.spec['experiment']}" for run in runs))
     return page(
