@@ -11,16 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SerializeAsAny, ValidationError
+from pydantic import Field, SerializeAsAny
 
 from grokscope import registry
 from grokscope.analysis.transitions import TransitionRule
 from grokscope.cadence import Cadence
-from grokscope.errors import UsageError, nearest
+from grokscope.errors import UsageError
 from grokscope.rng import derive
 from grokscope.settings import (
     InterventionSettings,
@@ -30,6 +30,7 @@ from grokscope.settings import (
     Settings,
     TaskSettings,
 )
+from grokscope.validation import validated
 
 STREAMS = ("init", "split", "order", "noise", "measure")
 PARTS = {
@@ -307,7 +308,7 @@ def resolve(tree: Mapping[str, Any], *, seed: int | None = None) -> Spec:
     base = given.get("base", 0) if seed is None else seed
     derived = {stream: derive(base, stream) for stream in STREAMS} if isinstance(base, int) else {}
     values["seed"] = {**derived, **given, "base": base}
-    spec = _validated(Spec, values, "")
+    spec = validated(Spec, values, "")
     _check_measures(spec)
     return _resolve_path(spec)
 
@@ -319,61 +320,13 @@ def _part(section: str, value: Any, parts: registry.Registry[Any]) -> Any:
         raise UsageError(
             f"{section} must say which {parts.kind} it is: set {section}.name to one of {', '.join(parts.names())}."
         )
-    return _validated(parts.get(value["name"]), value, section)
+    return validated(parts.get(value["name"]), value, section)
 
 
 def _intervention(section: str, entry: Any, task: Any) -> InterventionSettings:
     part: InterventionSettings = _part(section, entry, registry.INTERVENTIONS)
     known = part.from_task(task) if isinstance(task, TaskSettings) else {}
-    return _validated(type(part), {**part.model_dump(), **known}, section) if known else part
-
-
-def _validated(kind: type[Any], values: dict[str, Any], section: str) -> Any:
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise UsageError(_sentence(kind, values, error, section)) from error
-
-
-def _sentence(kind: type[Settings], values: Mapping[str, Any], error: ValidationError, section: str) -> str:
-    """Say the first problem of a validation in one sentence, with the dotted key it is about."""
-    # a misspelled key comes before what is missing because of it
-    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    location = [str(word) for word in problem["loc"]]
-    key = ".".join([section, *location] if section else location)
-    if problem["type"] == "extra_forbidden":
-        owner = _owner(kind, location[:-1])
-        names = list(owner.model_fields) if owner else []
-        inside = [f"{part}.{location[-1]}" for part in names if location[-1] in _fields_of(values.get(part))]
-        if inside and not section:
-            return f"unknown key {key}: did you mean {' or '.join(inside)}?"
-        close = nearest(location[-1], names)
-        offered = [".".join([*key.split(".")[:-1], name]) for name in (close or names)]
-        hint = f"did you mean {' or '.join(offered)}?" if close else f"the known ones are {', '.join(offered)}."
-        return f"unknown key {key}: {hint}"
-    if problem["type"] == "missing":
-        return f"{key} is missing: set it, for example with --set {key}=VALUE."
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    stem = "it must be " if problem["msg"].startswith("Input should be ") else ""
-    if problem["type"] == "string_pattern_mismatch" and (owner := _owner(kind, location[:-1])):
-        # a pattern is no sentence: what the field is, is said in its description
-        message, stem = owner.model_fields[location[-1]].description or message, "it must be "
-    shown = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
-    return f"{key}{shown}: {stem}{message}."
-
-
-def _fields_of(section: Any) -> Iterable[str]:
-    return type(section).model_fields if isinstance(section, Settings) else ()
-
-
-def _owner(kind: type[Settings], path: list[str]) -> type[Settings] | None:
-    for word in path:
-        field = kind.model_fields.get(word)
-        annotation = getattr(field, "annotation", None)
-        if not (isinstance(annotation, type) and hasattr(annotation, "model_fields")):
-            return None
-        kind = annotation
-    return kind
+    return validated(type(part), {**part.model_dump(), **known}, section) if known else part
 
 
 def _check_measures(spec: Spec) -> None:
