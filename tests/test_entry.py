@@ -36,13 +36,27 @@ KINDS: dict[str, tuple[Registry[Any], type[Part]]] = {
     "intervention": (registry.INTERVENTIONS, InterventionSettings),
 }
 BUILTIN = {
-    "task": ["modular-addition"],
+    "task": ["modular-addition", "modular-arithmetic"],
     "model": ["mlp", "modular-transformer"],
     "learner": ["gradient"],
     "optimizer": ["adam", "adamw", "sgd"],
-    "intervention": ["activation-clamp", "gradient-filter", "parameter-mask", "weight-norm"],
+    "intervention": [
+        "activation-clamp",
+        "dropout",
+        "fourier-ablation",
+        "gradient-filter",
+        "parameter-mask",
+        "weight-norm",
+    ],
 }
-VALUES: dict[str, Any] = {"site": "at_hidden.0", "parameters": "W_E", "keep": 0.5, "norm": 3.0}
+VALUES: dict[str, Any] = {
+    "site": "at_hidden.0",
+    "parameters": "W_E",
+    "keep": 0.5,
+    "norm": 3.0,
+    "rate": 0.1,
+    "frequencies": (1, 2),
+}
 MORE: dict[str, dict[str, Any]] = {"activation-clamp": {"factor": 0.5}}
 """What fields without a default are given, and what a part needs besides."""
 
@@ -98,7 +112,18 @@ def test_every_measure_declares_itself(name: str) -> None:
     assert measure.cost in ("cheap", "normal", "heavy")
 
 
-BUILTIN_MEASURES = ("fourier", "gini", "gradient", "performance", "weights")
+BUILTIN_MEASURES = (
+    "ablation",
+    "circles",
+    "circuit",
+    "fourier",
+    "gini",
+    "gradient",
+    "maps",
+    "participation",
+    "performance",
+    "weights",
+)
 
 
 def test_the_builtin_measures_are_there() -> None:

@@ -166,7 +166,8 @@ def test_list_gives_scales_times_and_every_name() -> None:
 def test_list_may_be_of_one_paper() -> None:
     assert ask("list", "nanda2023").stdout == ask("list", "experiments", "nanda2023").stdout
     rows = document(ask("list", "measures", "nanda2023", "--json"))["rows"]
-    assert {row["name"] for row in rows} == {"performance", "weights", "gini", "fourier"}
+    always = {"performance", "weights", "gini", "participation", "fourier", "circles"}
+    assert {row["name"] for row in rows} == always | {"circuit", "ablation", "maps"}
 
 
 def test_runs_lists_and_filters(root: Path, finished: Path) -> None:

@@ -56,7 +56,8 @@ def list_(kind: str = "experiments", paper: str | None = None, *, json: Json = F
         shown = [(r["id"], r["statement"], r["criterion"].get("cpu", "-")) for r in rows]
         columns = ("claim", "statement", "criterion at cpu scale")
     elif kind == "measures":
-        recorded = {m for p in papers for e in p.experiments for m in e.record.get("measures", ())}
+        plans = [e.record for p in papers for e in p.experiments]
+        recorded = {m for record in plans for part in (record, *record.get("extra", ())) for m in part["measures"]}
         names = [name for name in MEASURES if paper is None or name in recorded]
         rows = [_measure_row(name) for name in names]
         shown = [(r["name"], r["kind"], r["cost"], ", ".join(r["keys"]), r["reference"]) for r in rows]

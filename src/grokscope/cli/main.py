@@ -13,7 +13,7 @@ COMMANDS = {
     "list": ("listing:list_", "what there is: experiments, measures, claims, tasks, models"),
     "run": ("run:run", "run one experiment and write its report"),
     "resume": ("resume:resume", "go on with an interrupted run"),
-    "fork": ("fork:fork", "branch a stored run at a step with one thing changed, beside a matched control"),
+    "fork": ("fork:fork", "branch a stored run, beside a matched control"),
     "reproduce": ("reproduce:reproduce", "train what a paper's claims need, and judge them"),
     "sweep": ("sweep:sweep", "run a grid of settings and seeds"),
     "claims": ("claims:claims", "judge claims from stored runs"),
