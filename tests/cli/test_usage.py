@@ -57,7 +57,7 @@ SETTINGS = {
     "task.train_fraction=1": "task.train_fraction = 1: it must be less than 1.",
     "task.train_fraction=NaN": "task.train_fraction = nan: it must be a finite number.",
     "task.train_fraction=0.001": "leaves no pair to train on: choose one nearer to 0.5.",
-    "task.name=modular-adition": "unknown task 'modular-adition': did you mean 'modular-addition' or 'modular-arithmetic'?",
+    "task.name=modular-adition": "did you mean 'modular-addition' or 'modular-arithmetic'?",
     "task.name=5": "task must say which task it is: set task.name to one of ",
     "task.name=[1]": "task must say which task it is: set task.name to one of ",
     "model=5": "model must say which model it is: set model.name to one of mlp, modular-transformer.",
