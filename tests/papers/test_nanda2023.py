@@ -52,7 +52,7 @@ class Curves:
         return STEPS[: len(self.curves[key])], self.curves[key]
 
 
-def grokking(**more: np.ndarray) -> dict[str, Any]:
+def grokking(**more: Curves) -> dict[str, Any]:
     excluded = np.interp(STEPS, [0, 300, 2000, 5000], [4.0, 1.0, 9.0, 6.0])
     return {
         MAIN: Curves(
@@ -86,6 +86,10 @@ def test_rise_of_excluded_loss_is_sought_after_the_fit() -> None:
     assert found["minimum_step"] == 300
     # smoothed over 3 observations the least value is that beside the kink, (1 + 8 * 50 / 1700)
     assert found["rise"] == pytest.approx(9.0 / (1 + 8 * 50 / 1700), rel=0.01)
+    # the median of 3 is 1.1 at 250 and at 300: the least value itself is at 300
+    uneven = grokking()
+    uneven[MAIN].curves["fourier/excluded_loss"] = np.interp(STEPS, [200, 250, 300, 350, 2000], [1.3, 1.1, 1.0, 1.2, 9])
+    assert excluded_rises(uneven)["minimum_step"] == 300
 
 
 def test_without_decay_nothing_but_commutativity_is_learned() -> None:
@@ -108,6 +112,7 @@ def at_the_end(value: float) -> np.ndarray:
 
 def test_what_is_read_of_the_final_network() -> None:
     run = Curves(
+        test__loss=at_the_end(1e-7),
         circuit__neuron_to_logit_residual=at_the_end(0.1),
         circuit__key_frequencies=at_the_end(4),
         circuit__rank_gap=at_the_end(0.2),
@@ -118,6 +123,12 @@ def test_what_is_read_of_the_final_network() -> None:
     assert sparse_weights({MAIN: run}) == {"residual": 0.1, "keys": 4.0, "rank_gap": 0.2}
     assert trigonometric_directions({MAIN: run}) == {"directions": 0.93, "logits": 0.95}
     assert single_frequency_neurons({MAIN: run}) == {"share": 0.85}
+
+
+def test_an_early_network_is_no_final_one() -> None:
+    # a run that diverged was looked at before, when it still was the circuit
+    run = Curves(test__loss=np.full(len(STEPS), 1.0), circuit__neurons_single_frequency=np.full(51, 0.85))
+    assert math.isnan(single_frequency_neurons({MAIN: run})["share"] or 0.0)
 
 
 def test_ablations_are_told_as_ratios() -> None:
@@ -188,6 +199,14 @@ def test_weights_and_gini_of_known_curves() -> None:
     # 0.4 in 1300 steps against 0.1 in 1400; the detector's boundaries are not those of the curve to the step
     assert found["speed_ratio"] is not None
     assert 2 < found["speed_ratio"] < 6
+
+
+@pytest.mark.parametrize(("rise", "ratio"), [(0.1, math.inf), (0.0, 0.0), (-0.1, 0.0)])
+def test_gini_that_does_not_rise_in_formation(rise: float, ratio: float) -> None:
+    run = phased()
+    # flat or falling in formation; what only falls faster in cleanup has not become sparse faster
+    run.curves["gini/neuron_to_logit"] = np.interp(STEPS, [0, 300, 2000, 3000], [0.5, 0.5, 0.4, 0.4 + rise])
+    assert gini_jumps({MAIN: run})["speed_ratio"] == ratio
 
 
 def decayed(value: float, at: float, fraction: float = 0.5) -> Curves:

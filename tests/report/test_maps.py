@@ -154,3 +154,14 @@ def test_a_share_on_the_edge_of_a_bar_is_counted_above_it():
 def test_neurons_without_a_share_each_are_refused():
     with pytest.raises(UsageError, match="2 frequencies and 1 shares"):
         neuron_frequencies("", np.array([1, 2]), np.array([0.5]), largest=5)
+
+
+def test_each_moment_has_its_own_colours_unless_a_range_is_given():
+    values = np.stack([np.full((1, 3, 3), 9.0), np.full((1, 3, 3), 2.0)])
+    values[:, 0, 0, 0] = 0
+    own = pair_maps("", ["neuron"], values, ["0", "9"], colour_title="activation")
+    assert own["layout"]["coloraxis"]["cmax"] == 2
+    assert [frame["layout"]["coloraxis"]["cmax"] for frame in own["frames"]] == [9, 2]
+    shared = pair_maps("", ["head"], values / 9, ["0", "9"], colour_title="attention", colour_range=(0, 1))
+    assert shared["layout"]["coloraxis"]["cmax"] == 1
+    assert not any("layout" in frame for frame in shared["frames"])

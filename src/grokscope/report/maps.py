@@ -46,7 +46,7 @@ def pair_maps(
         values: (moments, maps, p, p), a by b; a is drawn to the right and b upwards.
         labels: what the slider says at each moment.
         colour_title: what the values are, with the unit.
-        colour_range: values of the first and the last colour, instead of what all moments need.
+        colour_range: values of the first and the last colour, instead of what each moment needs.
         scale: the colours.
         columns: maps in a row on a wide screen.
         note: in small print above.
@@ -69,9 +69,11 @@ def pair_maps(
         )
     if not values.size or not np.isfinite(values).any():
         return panels(title, [], columns=1)
-    low, high = colour_range or (float(np.nanmin(values)), float(np.nanmax(values)))
-    largest = max(abs(low), abs(high))
-    frames = [[{"z": short(one.T, largest)} for one in moment] for moment in values]
+    ranges = [colour_range or _range(moment) for moment in values]
+    frames = [
+        [{"z": short(one.T, max(map(abs, ends)))} for one in moment]
+        for moment, ends in zip(values, ranges, strict=True)
+    ]
     drawn = [
         Panel(
             name,
@@ -92,9 +94,17 @@ def pair_maps(
         columns=columns,
         narrow_columns=2,
         note=note,
-        coloraxis=colour_axis(colour_title, low, high, scale=scale),
+        coloraxis=colour_axis(colour_title, *ranges[-1], scale=scale),
     )
-    return with_slider(figure, frames, labels, redraw=True, titles=changing)
+    changes = () if colour_range is not None else ranges
+    return with_slider(figure, frames, labels, redraw=True, titles=changing, ranges=changes)
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """Return the least and the largest finite value, the latter above the former."""
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return low, high if high > low else low + 1.0
 
 
 def fourier_planes(

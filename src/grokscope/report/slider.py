@@ -62,6 +62,7 @@ def with_slider(
     prefix: str = "step ",
     redraw: bool = False,
     titles: Sequence[Sequence[str]] = (),
+    ranges: Sequence[tuple[float, float]] = (),
 ) -> dict[str, Any]:
     """Return the figure with a slider over ``frames``, standing at the last one, which the figure shows.
 
@@ -72,6 +73,7 @@ def with_slider(
         prefix: before the label.
         redraw: whether the traces are of a kind that cannot move (heat maps).
         titles: for each moment what stands above the panels, where that changes; plain text.
+        ranges: for each moment the values of the first and the last colour, where these change.
 
     Example:
         >>> made = with_slider({"data": [{"x": [2]}], "layout": {}}, [[{"x": [1]}], [{"x": [2]}]], ["0", "9"])
@@ -133,4 +135,6 @@ def with_slider(
         kept = headings[len(texts) :]
         changed = [{**one, "text": theme.plain(text)} for one, text in zip(headings, texts, strict=False)]
         frame["layout"] = {"annotations": [*changed, *kept]}
+    for frame, (low, high) in zip(figure["frames"], ranges, strict=False):
+        frame["layout"] = {**frame.get("layout", {}), "coloraxis": {**layout["coloraxis"], "cmin": low, "cmax": high}}
     return figure

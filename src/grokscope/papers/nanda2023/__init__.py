@@ -96,7 +96,8 @@ PAPER = Paper(
             EVERY,
             "grokscope.papers.nanda2023.circuit:neurons",
             caption="Activations at the last position for every pair. At each moment these are the neurons that "
-            "vary most among those with the same best frequency k, so the slider shows other neurons as it moves.",
+            "vary most among those with the same best frequency k, so the slider shows other neurons as it moves; "
+            "each moment has a scale of colours of its own.",
             arrays=("maps",),
         ),
         Figure(

@@ -158,8 +158,10 @@ def _with_published(
             return own
     axis = style.get("axis", "left")
     label = f"{name.removesuffix(' (right axis)')}, authors' run"
-    values = np.asarray(REFERENCE[flat], float)
-    return [*own, Curve(label, np.asarray(REFERENCE_STEPS), values, colour, "dot", axis)]
+    steps, values = np.asarray(REFERENCE_STEPS), np.asarray(REFERENCE[flat], float)
+    # nothing was read between step 0 and the next one, where every curve bends: a gap, not a straight line
+    steps, values = np.insert(steps, 1, steps[1] - 1), np.insert(values, 1, np.nan)
+    return [*own, Curve(label, steps, values, colour, "dot", axis)]
 
 
 def _chance(runs: Sequence[Run]) -> list[Curve]:

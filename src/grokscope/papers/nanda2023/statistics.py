@@ -35,12 +35,16 @@ def generalised(run: Any) -> float:
 
 
 def last(run: Any, key: str) -> float:
-    """Return the last value of ``key``."""
-    return float(run.series(key)[1][-1])
+    """Return the value of ``key`` at the run's last observation; NaN where it was last measured before that.
+
+    What is measured at a few steps and at the end has only early values in a run that diverged.
+    """
+    steps, values = run.series(key)
+    return float(values[-1]) if steps[-1] == run.series("test/loss")[0][-1] else math.nan
 
 
 def delayed_generalisation(runs: Runs) -> Values:
-    """Return when train accuracy passes 0.999 and test accuracy 0.9 and 0.99 for good."""
+    """Return when train accuracy passes 0.999, and test accuracy 0.9 and 0.99 for three observations in a row."""
     run = runs[MAIN]
     return {
         "train_step": first(run, "train/accuracy", 0.999),
@@ -139,7 +143,8 @@ def excluded_rises(runs: Runs) -> Values:
     after = steps >= fit
     if not after.any() or not math.isfinite(end):
         return {"minimum_step": None, "rise": None}
-    lowest = int(np.argmin(np.where(after, smooth, np.inf)))
+    # as in analysis.phases: of the two smoothed values that tie beside a minimum, the raw one decides
+    lowest = int(np.lexsort((values, np.where(after, smooth, np.inf)))[0])
     then = float(np.interp(end, steps, smooth))
     return {"minimum_step": float(steps[lowest]), "rise": then / float(smooth[lowest])}
 
@@ -182,7 +187,8 @@ def weight_norm_falls(runs: Runs) -> Values:
 def gini_jumps(runs: Runs) -> Values:
     """Return how much faster the Gini coefficient of W_L rises in cleanup than in circuit formation, a step.
 
-    ``final`` is the coefficient at the end.
+    ``speed_ratio`` is infinite where it rises in cleanup only, 0 where it rises in neither; ``final`` is the
+    coefficient at the end.
     """
     run = runs[MAIN]
     t1, t2, t3 = circuit_ends(run.series)
@@ -191,7 +197,7 @@ def gini_jumps(runs: Runs) -> Values:
     if t1 is not None and t2 is not None and t3 is not None:
         at = np.interp([t1, t2, t3], steps, values)
         formation, cleanup = (at[1] - at[0]) / max(t2 - t1, 1.0), (at[2] - at[1]) / max(t3 - t2, 1.0)
-        speed = float(cleanup / formation) if formation > 0 else math.inf
+        speed = float(cleanup / formation) if formation > 0 else math.inf if cleanup > 0 else 0.0
     return {"speed_ratio": speed, "final": float(values[-1])}
 
 
