@@ -20,6 +20,7 @@ from grokscope.papers.nanda2023.statistics import (
     gini_jumps,
     less_data_is_slower,
     never_without_decay,
+    no_gap_with_much_data,
     restricted_leads,
     single_frequency_neurons,
     sparse_weights,
@@ -39,8 +40,9 @@ def rising(at: float, width: float = 20.0) -> np.ndarray:
 class Curves:
     """What a claim reads of a run: scalars by key, and its spec."""
 
-    def __init__(self, spec: dict[str, Any] | None = None, **curves: np.ndarray) -> None:
+    def __init__(self, spec: dict[str, Any] | None = None, status: str = "finished", **curves: np.ndarray) -> None:
         self.spec = spec or {}
+        self.status = status
         self.curves = {key.replace("__", "/"): value for key, value in curves.items()}
 
     def has(self, key: str) -> bool:
@@ -115,12 +117,13 @@ def test_what_is_read_of_the_final_network() -> None:
         test__loss=at_the_end(1e-7),
         circuit__neuron_to_logit_residual=at_the_end(0.1),
         circuit__key_frequencies=at_the_end(4),
+        circuit__key_frequencies_embedding=at_the_end(5),
         circuit__rank_gap=at_the_end(0.2),
         circuit__direction_variance_explained=at_the_end(0.93),
         circuit__logit_variance_explained=at_the_end(0.95),
         circuit__neurons_single_frequency=at_the_end(0.85),
     )
-    assert sparse_weights({MAIN: run}) == {"residual": 0.1, "keys": 4.0, "rank_gap": 0.2}
+    assert sparse_weights({MAIN: run}) == {"residual": 0.1, "keys": 4.0, "embedding_keys": 5.0, "rank_gap": 0.2}
     assert trigonometric_directions({MAIN: run}) == {"directions": 0.93, "logits": 0.95}
     assert single_frequency_neurons({MAIN: run}) == {"share": 0.85}
 
@@ -209,38 +212,59 @@ def test_gini_that_does_not_rise_in_formation(rise: float, ratio: float) -> None
     assert gini_jumps({MAIN: run})["speed_ratio"] == ratio
 
 
-def decayed(value: float, at: float, fraction: float = 0.5) -> Curves:
+def decayed(value: float, at: float, fraction: float = 0.5, status: str = "finished") -> Curves:
     spec = {"optimizer": {"weight_decay": value}, "task": {"train_fraction": fraction}}
-    return Curves(spec, test__accuracy=(at <= STEPS).astype(float))
+    return Curves(spec, status, test__accuracy=(at <= STEPS).astype(float))
 
 
 def test_slope_of_a_known_power_law() -> None:
-    runs = {
-        "a": [decayed(0.5, 4000), decayed(0.5, 4000)],
-        "b": [decayed(1.0, 2000), decayed(1.0, 2000)],
-        "c": [decayed(2.0, 1000), decayed(0.1, 9000)],
-    }
-    found = decay_slope(runs)
-    # steps are seen to 50; the last run never generalises
-    assert found["slope"] == pytest.approx(-1, abs=0.05)
-    assert found["left_out"] == 1
+    runs = {"a": [decayed(0.5, 4000)] * 2, "b": [decayed(1.0, 2000)] * 2, "c": [decayed(2.0, 1000)] * 2}
+    # steps are seen to 50
+    assert decay_slope(runs) == {"slope": pytest.approx(-1, abs=0.05), "never": 0}
     assert decay_slope({"a": [decayed(1.0, 2000)]})["slope"] is None
 
 
-def test_less_data_of_known_curves() -> None:
-    def run(fraction: float, at: float) -> Curves:
-        made = decayed(1.0, at, fraction)
-        made.curves["train/loss"] = np.interp(STEPS, [0, 200], [4.0, 0.0])
-        made.curves["test/loss"] = np.interp(STEPS, [0, at], [4.0, 0.0])
-        return made
+def test_a_run_that_never_generalises_makes_the_slope_less_steep_or_none() -> None:
+    law = {"b": [decayed(1.0, 2000)], "c": [decayed(2.0, 1000)]}
+    censored = decay_slope({"a": [decayed(0.1, 9000)], **law})
+    assert censored["never"] == 1
+    assert censored["slope"] is not None
+    assert -0.7 < censored["slope"] < -0.4  # 5000 steps at 0.1, where the law has 20 000
+    assert decay_slope({**law, "d": [decayed(8.0, 9000)]}) == {"slope": None, "never": 1}
+    assert decay_slope({**law, "d": [decayed(8.0, 9000, status="diverged")]})["slope"] is None
 
-    runs = {"less": run(0.4, 9000), MAIN: run(0.5, 2000), "more": run(0.6, 1000), "most": run(0.8, 400)}
+
+def trained_on(fraction: float, at: float, status: str = "finished") -> Curves:
+    made = decayed(1.0, at, fraction, status)
+    made.curves["train/loss"] = np.interp(STEPS, [0, 200], [4.0, 0.0])
+    made.curves["test/loss"] = np.interp(STEPS, [0, at], [4.0, 0.0])
+    return made
+
+
+def test_less_data_of_known_curves() -> None:
+    runs = {
+        "less": trained_on(0.4, 9000),
+        MAIN: trained_on(0.5, 2000),
+        "more": trained_on(0.6, 1000),
+        "most": trained_on(0.8, 400),
+    }
     found = less_data_is_slower(runs)
     assert found["slower_40"] == math.inf
     assert found["slower"] == pytest.approx(2, rel=0.03)
-    assert found["gap_80"] == pytest.approx(300 / 199.5, rel=0.1)
-    never = {"less": run(0.4, 9000), MAIN: run(0.5, 9000)}
+    assert no_gap_with_much_data(runs)["gap_80"] == pytest.approx(300 / 199.5, rel=0.1)
+    never = {"less": trained_on(0.4, 9000), MAIN: trained_on(0.5, 9000)}
     assert less_data_is_slower(never)["slower"] is None
+
+
+def test_a_run_that_diverged_is_not_a_late_one() -> None:
+    runs = {"less": trained_on(0.4, 9000, "diverged"), MAIN: trained_on(0.5, 2000)}
+    assert less_data_is_slower(runs) == {"slower": None}
+
+
+def test_a_run_that_was_stopped_before_its_train_loss_was_small_has_no_gap() -> None:
+    run = trained_on(0.8, 400)
+    run.curves["train/loss"] = np.full(len(STEPS), 0.5)
+    assert no_gap_with_much_data({"most": run})["gap_80"] == pytest.approx(300 / 5000, rel=0.1)
 
 
 @pytest.mark.parametrize("experiment", [e.name for e in PAPER.experiments])

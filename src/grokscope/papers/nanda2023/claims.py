@@ -1,7 +1,8 @@
 """The claims of the paper, C1.1 to C1.12 of its specification, with criteria for each scale.
 
-Criteria of the paper scale are those of the project's specification of this system. Criteria of ours for the
-cpu scale were fixed on seeds 100-102 before seeds 0-2 were looked at (``LAB.md``).
+Where a criterion is not the specification's, its reason says so. Those of ours for the cpu scale were fixed on seeds
+100-102 and committed before the runs of seeds 0-2 that they judge were made (``LAB.md``). Those of C1.1, C1.6 and C1.10
+are older: shorter runs of seeds 0-2 have been seen since, and no bound was changed after that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from grokscope.claims import Claim, Criterion
 MAIN = "modular-addition"
 WITHOUT = "no-weight-decay"
 CALIBRATION = (100, 101, 102)
+FRACTIONS = ("train-fraction-0.4", MAIN, "train-fraction-0.6", "train-fraction-0.8")
 HERE = "grokscope.papers.nanda2023.statistics"
 
 
@@ -58,16 +60,18 @@ CLAIMS = (
     ),
     claim(
         "C1.2",
-        "Embedding and neuron-to-logit map are sparse in the Fourier basis: a few key frequencies are all of them.",
+        "Neuron-to-logit map and embedding are sparse in the Fourier basis: a few key frequencies are nearly all.",
         "rank",
         "sparse_weights",
         "Sec. 4.1, Fig. 3",
-        paper=sheet(residual=(None, 0.03), keys=(3, 6), rank_gap=(None, 0.05)),
+        paper=sheet(residual=(None, 0.03), keys=(3, 6), embedding_keys=(3, 6), rank_gap=(None, 0.05)),
         cpu=ours(
             "the specification's residual, and its gap at K = 3 (σ_7/σ_6) at whatever K a seed has: it has three keys "
-            "on its one seed, where 100-102 have 4, 2 and 4 (residual 0.04, 0.03, 0.07; gap 0.005, 0.02, 0.04)",
+            "on its one seed, where 100-102 have 4, 2 and 4 in either matrix (residual 0.04, 0.03, 0.07; gap 0.005, "
+            "0.02, 0.04)",
             residual=(None, 0.4),
             keys=(2, 6),
+            embedding_keys=(2, 6),
             rank_gap=(None, 0.3),
         ),
     ),
@@ -91,7 +95,7 @@ CLAIMS = (
     ),
     claim(
         "C1.5",
-        "Ablations: the circuit alone does better than the network, and without it the network does worse than chance.",
+        "Ablations: the circuit alone does better than the network, and what is left without it knows nothing.",
         "progress",
         "ablations",
         "Sec. 4.4",
@@ -121,8 +125,9 @@ CLAIMS = (
             rise=(2, None),
         ),
         cpu=ours(
-            "the specification's 200 to 600, widened by one interval of observation, since seeds 100-102 "
-            "have the minimum at 251, 200 and 200; they rise 5.0, 5.6 and 3.5 times",
+            "the specification's 200 to 600, widened by the interval of observation it was fixed at, as the minimum of "
+            "two of the seeds 100-102 (251, 200, 200) is the first observation after the fit; they rise 5.0, 5.6 and "
+            "3.5 times, and a rise, which the claim speaks of, is asked for as well",
             minimum_step=(150, 600),
             rise=(2, None),
         ),
@@ -133,8 +138,18 @@ CLAIMS = (
         "progress",
         "three_phases",
         "Sec. 5.2, Fig. 7",
-        paper=sheet(boundaries=(3, None), reference_error=(None, 0.25)),
-        cpu=sheet(boundaries=(3, None)),
+        paper=ours(
+            "the specification asks that the detector agree within 25 % with the boundaries drawn by hand on the "
+            "reference curves; that it find all three in the run, in order, is asked for as well",
+            calibrated=False,
+            boundaries=(3, None),
+            reference_error=(None, 0.25),
+        ),
+        cpu=ours(
+            "the specification's order of the three, by a detector that ends circuit formation at the latest where the "
+            "run generalises: on seed 101 its own rule for that boundary never fires",
+            boundaries=(3, None),
+        ),
     ),
     claim(
         "C1.8",
@@ -162,15 +177,16 @@ CLAIMS = (
     ),
     claim(
         "C1.10",
-        "Weight decay is necessary: without it the network never generalises, given three times as long.",
+        "Weight decay is necessary: without it the network never generalises, given several times as long.",
         "accuracy",
         "never_without_decay",
         "App. D.1",
         experiments=(MAIN, WITHOUT),
         paper=ours(
             "the specification asks for test accuracy below 0.2 and an excluded loss that stays low: at "
-            "most 1 nat, where the reference run with weight decay rises to 13; and the same seed with weight "
-            "decay must have generalised within half of the steps, or nothing is shown",
+            "most 1 nat, where the reference run with weight decay rises to 13; the same seed with weight "
+            "decay must have generalised within half of the steps, or nothing is shown; that test loss keeps rising, "
+            "which the specification mentions, is not asked for",
             calibrated=False,
             test_accuracy=(None, 0.2),
             excluded_loss=(None, 1.0),
@@ -209,20 +225,33 @@ CLAIMS = (
         ),
     ),
     claim(
-        "C1.12",
-        "Less data, later generalisation: below a critical share none, and from 60 % on no gap.",
+        "C1.12a",
+        "The less of the table is trained on, the later the network generalises.",
         "accuracy",
         "less_data_is_slower",
         "App. D.2",
-        experiments=("train-fraction-0.4", MAIN, "train-fraction-0.6", "train-fraction-0.8"),
+        experiments=FRACTIONS,
+        paper=sheet(slower=(1, None)),
+        cpu=sheet(slower_40=(1, None)),
+    ),
+    claim(
+        "C1.12b",
+        "With most of the table there is no gap between fitting and generalising.",
+        "loss",
+        "no_gap_with_much_data",
+        "App. D.2",
+        experiments=FRACTIONS,
         paper=ours(
-            "the specification asks for times that grow as data shrinks, and no gap from 60 % on; a gap is counted as "
-            "such from a factor of 2.5, where its table has 1.1 at 80 %, 1.4 at 60 % and 3.7 at 50 %",
+            "the specification says no gap from 60 % on, of which 60 and 80 % are run; a gap is counted as such from a "
+            "factor of 2.5, where its table has 1.1 at 80 %, 1.4 at 60 % and 3.7 at 50 %",
             calibrated=False,
-            slower=(1, None),
             gap_60=(None, 2.5),
             gap_80=(None, 2.5),
         ),
-        cpu=sheet(slower_40=(1, None)),
+        cpu=ours(
+            "the paper scale's factor at 80 % alone: at this size 60 % still has a gap (seeds 100-102: 2.0, 4.5, 2.3 "
+            "at 60 % and 0.5, 0.6, 0.7 at 80 %)",
+            gap_80=(None, 2.5),
+        ),
     ),
 )

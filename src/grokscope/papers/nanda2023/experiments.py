@@ -218,8 +218,8 @@ EXPERIMENTS = (
     variant(
         "two-layers",
         "the same with two layers",
-        {},
-        2,
+        {"learner.steps": 8000},
+        5,
         paper_minutes=100,
         model={"layers": 2},
     ),
@@ -253,9 +253,9 @@ EXPERIMENTS = (
     ),
     variant(
         "modulus-401",
-        "a larger table, p = 401 (at cpu scale 149), where 30 % is enough at once",
-        {"task.modulus": 149, "task.train_fraction": 0.3, "learner.steps": 1000},
-        1.5,
+        "a larger table, p = 401 (at cpu scale 101), of which the same share is enough at once",
+        {"task.modulus": 101, "learner.steps": 2000},
+        0.5,
         paper_minutes=180,
         cell_of="modular-addition",
         task={"modulus": 401},
@@ -269,8 +269,8 @@ EXPERIMENTS = (
     variant(
         "subtraction",
         "the same transformer on a - b mod p",
-        {},
-        0.7,
+        {"learner.steps": 12_000},
+        1.5,
         task={"name": "modular-arithmetic", "operation": "subtraction"},
     ),
     variant(

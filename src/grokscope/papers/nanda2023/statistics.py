@@ -56,12 +56,13 @@ def delayed_generalisation(runs: Runs) -> Values:
 def sparse_weights(runs: Runs) -> Values:
     """Return how many key frequencies the final network has, and how much of the neuron-to-logit map they miss.
 
-    ``rank_gap`` is σ_{2K+1} / σ_{2K} of that map for K key frequencies.
+    ``rank_gap`` is σ_{2K+1} / σ_{2K} of that map for K key frequencies, ``embedding_keys`` how many the embedding has.
     """
     run = runs[MAIN]
     return {
         "residual": last(run, "circuit/neuron_to_logit_residual"),
         "keys": last(run, "circuit/key_frequencies"),
+        "embedding_keys": last(run, "circuit/key_frequencies_embedding"),
         "rank_gap": last(run, "circuit/rank_gap"),
     }
 
@@ -222,45 +223,58 @@ def never_without_decay(runs: Runs) -> Values:
 def decay_slope(runs: Seeds) -> Values:
     """Return the slope of log(step of generalisation) against log(weight decay), by least squares.
 
-    Runs that never generalise have no step and are left out; ``left_out`` is how many they are.
+    A run at the smallest weight decay that never generalised counts with its last step, which only makes the slope
+    less steep; ``never`` counts them. One at a larger weight decay says that there is no such law: no slope.
     """
-    points, never = [], 0
-    for run in (run for seeds in runs.values() for run in seeds):
-        end = generalised(run)
-        if math.isfinite(end):
-            points.append((math.log(run.spec["optimizer"]["weight_decay"]), math.log(end)))
-        else:
-            never += 1
-    decays, times = np.array([x for x, _ in points]), np.array([y for _, y in points])
-    slope = float(np.polyfit(decays, times, 1)[0]) if len(set(decays.tolist())) > 1 else None
-    return {"slope": slope, "left_out": float(never)}
+    found = [run for seeds in runs.values() for run in seeds]
+    decays = np.array([run.spec["optimizer"]["weight_decay"] for run in found])
+    ends = np.array([generalised(run) for run in found])
+    never = ~np.isfinite(ends)
+    if len(set(decays.tolist())) < 2 or any(map(diverged, found)) or bool((never & (decays > decays.min())).any()):
+        return {"slope": None, "never": float(never.sum())}
+    steps = np.array([run.series("test/accuracy")[0][-1] for run in found])
+    slope = np.polyfit(np.log(decays), np.log(np.where(never, steps, ends)), 1)[0]
+    return {"slope": float(slope), "never": float(never.sum())}
+
+
+def by_fraction(runs: Runs) -> dict[float, Any]:
+    """Return a seed's runs by the share of the table they train on, the largest first; none that diverged."""
+    found = {run.spec["task"]["train_fraction"]: run for run in runs.values() if not diverged(run)}
+    return {fraction: found[fraction] for fraction in sorted(found, reverse=True)}
 
 
 def less_data_is_slower(runs: Runs) -> Values:
     """Return how the step of generalisation changes with the train fraction, for one seed.
 
     ``slower`` is the least factor from one fraction to the next smaller one (above 1: time grows as data
-    shrinks), ``slower_40`` that from 0.5 to 0.4 where both are there; ``gap_80`` is how many times as late as
-    it fits (train loss 0.01) a run on 80 % generalises (test loss below 1), ``gap_60`` the same on 60 %.
+    shrinks), ``slower_40`` that from 0.5 to 0.4 where both are there. A run that never generalised is infinitely
+    late; a factor from such a run to the next has no value.
     """
-    by_fraction = {run.spec["task"]["train_fraction"]: run for run in runs.values()}
-    ordered = sorted(by_fraction, reverse=True)
-    times = {fraction: generalised(by_fraction[fraction]) for fraction in ordered}
+    times = {fraction: generalised(run) for fraction, run in by_fraction(runs).items()}
     factors = [
         times[less] / times[more] if math.isfinite(times[more]) else math.nan
-        for more, less in itertools.pairwise(ordered)
+        for more, less in itertools.pairwise(times)
     ]
-    values: Values = {"slower": None if any(map(math.isnan, factors)) else min(factors)}
+    values: Values = {"slower": None if len(times) < len(runs) or any(map(math.isnan, factors)) else min(factors)}
     if 0.4 in times and 0.5 in times:
         values["slower_40"] = times[0.4] / times[0.5] if math.isfinite(times[0.5]) else None
-    for fraction in (0.6, 0.8):
-        if (run := by_fraction.get(fraction)) is not None:
-            values[f"gap_{100 * fraction:.0f}"] = falls_below(run, "test/loss", 1.0) / falls_below(
-                run, "train/loss", 0.01
-            )
     return values
 
 
-def falls_below(run: Any, key: str, level: float) -> float:
-    """Return the first step at which a loss is at or below ``level``; infinity if it never is."""
-    return first(run, key, level, falling=True)
+def no_gap_with_much_data(runs: Runs) -> Values:
+    """Return how many times as late as it fits (train loss 0.01) a run generalises (test loss 1), by fraction.
+
+    ``gap_60`` and ``gap_80`` are those of 60 and 80 % of the table; below 1 the test loss is first.
+    """
+    values: Values = {}
+    for fraction, run in by_fraction(runs).items():
+        fitted = first(run, "train/loss", 0.01, falling=True)
+        known = first(run, "test/loss", 1.0, falling=True)
+        # a run that was stopped because it generalised may not have come to 0.01: there is no gap then either
+        values[f"gap_{100 * fraction:.0f}"] = known / min(fitted, float(run.series("train/loss")[0][-1]))
+    return values
+
+
+def diverged(run: Any) -> bool:
+    """Tell whether a run ended because its loss was not finite."""
+    return run.status == "diverged"
