@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from grokscope.execution.plan import experiment_spec
 from grokscope.learners.capture import Captured, clock_at, update_in_place
@@ -48,6 +50,40 @@ def test_a_step_count_in_a_tensor_takes_the_same_updates(optimizer: dict[str, An
     # a recorded update reads and writes the tensors it was recorded with
     assert {name: tensor.data_ptr() for name, tensor in counted.moving.parameters.items()} == places
     assert counted.moving.loss.data_ptr() == loss
+
+
+class OnTheHost(TorchDispatchMode):
+    """Remembers every operation that a tensor on the host takes part in: none of them can be recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = func(*args, **(kwargs or {}))
+        tensors = [one for one in tree_leaves((args, kwargs, given)) if isinstance(one, torch.Tensor)]
+        self.seen += [str(func) for one in tensors if one.device.type == "cpu"]
+        return given
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=[one["name"] for one in OPTIMIZERS])
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)], ids=["single", "ensemble"])
+def test_an_update_asks_nothing_of_the_host(optimizer: dict[str, Any], seeds: tuple[int, ...]) -> None:
+    # the device "meta" holds no values, so that reading one on the way is an error, as it is while recording
+    changes = {"optimizer": optimizer, "learner.l1": 1e-3}
+    specs = [experiment_spec("nanda2023", scale="smoke", seed=seed, changes=changes) for seed in seeds]
+    specs = [spec.with_group(specs) for spec in specs] if len(seeds) > 1 else specs
+    specs = [
+        spec.model_copy(update={"numerics": spec.numerics.model_copy(update={"device": "meta"})}) for spec in specs
+    ]
+    state = started(specs, ensemble=len(seeds) > 1)
+    learner: Any = specs[0].learner.build(ensemble=len(seeds) > 1)
+    assert {tensor.device.type for tensor in learner.state_dict(state).tensors.values()} == {"meta"}
+    assert state.batch is not None
+    clock = clock_at(0, torch.device("meta"))
+    with OnTheHost() as host:
+        update_in_place(state.kernel, state.optimizer, state.moving, state.batch, clock)
+    assert host.seen == []
 
 
 @pytest.mark.parametrize("warmup", [0, 10])

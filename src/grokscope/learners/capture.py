@@ -39,20 +39,23 @@ class Captured:
     """The recorded update of one training; its tensors are those of ``moving``, which replays change."""
 
     def __init__(self, kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, step: int) -> None:
-        device = moving.loss.device
-        side = torch.cuda.Stream(device)
-        side.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(side):
-            trial, trial_clock = moving.map(torch.clone), clock_at(step, device)
-            for _ in range(WARM_UP):
-                update_in_place(kernel, optimizer, trial, batch, trial_clock)
-        torch.cuda.current_stream(device).wait_stream(side)
-        self.clock = clock_at(step, device)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            update_in_place(kernel, optimizer, moving, batch, self.clock)
+        self.device = moving.loss.device
+        # streams and graphs belong to the current device, which need not be that of the run
+        with torch.cuda.device(self.device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                trial, trial_clock = moving.map(torch.clone), clock_at(step, self.device)
+                for _ in range(WARM_UP):
+                    update_in_place(kernel, optimizer, trial, batch, trial_clock)
+            torch.cuda.current_stream().wait_stream(side)
+            self.clock = clock_at(step, self.device)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph, stream=side):
+                update_in_place(kernel, optimizer, moving, batch, self.clock)
 
     def advance(self, n: int) -> None:
         """Replay the update n times."""
-        for _ in range(n):
-            self.graph.replay()
+        with torch.cuda.device(self.device):
+            for _ in range(n):
+                self.graph.replay()

@@ -39,7 +39,7 @@ class Ensemble(GradientLearner):
         """
         _check_alike(specs, tasks)
         state = super().start(specs, tasks)
-        state.moving.loss = torch.full((len(specs),), torch.nan, dtype=torch.float64)
+        state.moving.loss = state.moving.loss.repeat(len(specs))
         return state
 
     def _combine(self, members: list[dict[str, Tensor]]) -> dict[str, Tensor]:

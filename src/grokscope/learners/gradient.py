@@ -112,7 +112,7 @@ class GradientLearner:
                 buffers={name: t.clone() for name, t in self._combine(buffers).items()},
                 optimizer=optimizer.init(parameters),
                 interventions=self._intervention_states(specs, parameters),
-                loss=torch.full((), torch.nan, dtype=torch.float64),
+                loss=torch.full((), torch.nan, dtype=torch.float64, device=numerics.device),
             )
         state = GradientState(specs, tasks, kernel, optimizer, moving, initial, sources, None)
         if not streaming:
