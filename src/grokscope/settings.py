@@ -70,13 +70,17 @@ class OptimizerSettings(Part):
         raise TypeError(f"{type(self).__name__} must define build() -> Optimizer")
 
 
+MOST_STEPS = 10**12
+"""More than any machine makes, and few enough for every file that counts steps."""
+
+
 class LearnerSettings(Part):
     """Settings of a learner; ``steps`` is how far to train and no part of a run's identity."""
 
     ensembles: ClassVar[bool] = False
     """Whether several members can be trained as one computation."""
 
-    steps: int = Field(ge=0)
+    steps: int = Field(ge=0, le=MOST_STEPS)
 
     def build(self, *, ensemble: bool = False) -> Learner:
         """Return the learner."""

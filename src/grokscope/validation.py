@@ -40,6 +40,8 @@ def _sentence(kind: type[Settings], values: Mapping[str, Any], error: Validation
         hint = f"did you mean {' or '.join(offered)}?" if close else f"the known ones are {', '.join(offered)}."
         return f"unknown key {key}: {hint}"
     if problem["type"] == "missing":
+        if section.startswith("interventions."):
+            return f"{key} is missing: give it, as in --intervene {values.get('name')}:{location[-1]}=VALUE."
         return f"{key} is missing: set it, for example with --set {key}=VALUE."
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     stem = "it must be " if problem["msg"].startswith("Input should be ") else ""

@@ -44,6 +44,11 @@ ANSWERS = {
     "list measure": "unknown kind of thing 'measure': did you mean 'measures'?",
     "list claims nanda2024": "unknown paper 'nanda2024': did you mean 'nanda2023'?",
     "report": "name at least one run directory; grokscope runs lists them.",
+    "report nowhere --format svg": "--format is that of the files of --print: say where to write them with --print D",
+    "report nowhere --to .": ". is a directory: name a file in it.",
+    f"report nowhere --print {__file__}": f"{__file__} is a file: --print takes a directory.",
+    f"run {NAME} --intervene dropout:rate=0.5": "interventions.0.site is missing: give it, as in --int",
+    "measure nowhere/0000000061.safetensors --measures gini": "there is no checkpoint nowhere/0000000061.safetensors:",
 }
 
 SETTINGS = {
@@ -65,6 +70,7 @@ SETTINGS = {
     "optimizer.name=adm": "unknown optimizer 'adm': did you mean 'adam'",
     "optimizer.learning_rate=0": "optimizer.learning_rate = 0: it must be greater than 0.",
     "learner.steps=-1": "learner.steps = -1: it must be greater than or equal to 0.",
+    "learner.steps=1000000000001": "learner.steps = 1000000000001: it must be less than or equal to 1000000000000.",
     "learner.loss=hinge": "learner.loss = 'hinge': it must be 'cross-entropy' or 'mean-squared-error'.",
     'record.measures=["fouriar"]': "unknown measure 'fouriar': did you mean 'fourier'?",
     "record.observe.every=0": "record.observe.every = 0: it must be greater than or equal to 1.",

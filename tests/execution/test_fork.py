@@ -313,6 +313,7 @@ DECAY = {"optimizer.weight_decay": 0.0}
         ({"at": 6, "changes": {"optimizer.name": "sgd"}}, "with the moments of the run's own optimizer, but the check"),
         ({"at": 6, "changes": {"optimiser.beta1": 0}}, "unknown key optimiser: did you mean optimizer"),
         ({"at": 6, "interventions": ["weight-norm:start=5"]}, "weight-norm would start at step 5, before the fork at"),
+        ({"at": 6, "interventions": [{"start": 5}]}, "an intervention would start at step 5, before the fork at 6"),
         ({"at": 6, "interventions": ["weight-norm:start=24"]}, "weight-norm would never act, the fork ends at step 24"),
         ({"at": 6, "interventions": ["weight-norn"]}, "unknown intervention 'weight-norn': did you mean 'weight-norm'"),
         ({"at": 6, "interventions": ["activation-clamp:site=x,factor=0"]}, "unknown site 'x'"),
@@ -343,7 +344,7 @@ def test_a_run_without_a_step_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_diverged_run_is_forked_before_it_diverged_only(tmp_path: Path) -> None:
-    given = {"optimizer.name": "sgd", "optimizer.learning_rate": 1e30}
+    given = {"optimizer.name": "sgd", "optimizer.learning_rate": 1e30, "record.checkpoints.every": 1}
     (run,) = trained(tmp_path, "gradient", **given)
     assert run.status == "diverged"
     assert run.last_step is not None
@@ -353,8 +354,12 @@ def test_a_diverged_run_is_forked_before_it_diverged_only(tmp_path: Path) -> Non
     assert late < run.last_step
     with pytest.raises(UsageError, match=rf"has diverged by step {late} \(parameter/.* is not finite\): fork it earl"):
         plan(run, at=late, changes=DECAY)
-    saved, _ = branched(run, at=0, changes={"optimizer.learning_rate": 0.01})
+    saved, again = branched(run, at=0, changes={"optimizer.learning_rate": 0.01})
     assert saved.status == "finished"
+    # the control diverges as its parent did: numbers that are none in both are no difference
+    assert match(again, run).steps
+    assert match(again, run).bitwise
+    assert match(saved, run).difference == float("inf")
 
 
 def _finite(run: StoredRun, step: int) -> bool:

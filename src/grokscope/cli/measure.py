@@ -33,6 +33,8 @@ def measure(
         target: a run directory (or one that holds exactly one run), or a file RUN/checkpoints/STEP.safetensors.
     """
     names = words(measures)
+    if Path(target).suffix == ".safetensors" and not Path(target).exists():
+        raise UsageError(f"there is no checkpoint {target}: grokscope verify RUN tells which a run has.")
     if Path(target).is_file():
         if steps is not None:
             raise UsageError(f"{target} is one checkpoint: --steps is for a run directory.")

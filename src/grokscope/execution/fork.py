@@ -207,7 +207,8 @@ def _started(intervention: str | Mapping[str, Any], at: int) -> dict[str, Any]:
     tree = parse_intervention(intervention) if isinstance(intervention, str) else dict(intervention)
     start = tree.setdefault("start", at)
     if isinstance(start, int) and start < at:
-        raise UsageError(f"{tree['name']} would start at step {start}, before the fork at {at}: leave start out.")
+        name = tree.get("name", "an intervention")
+        raise UsageError(f"{name} would start at step {start}, before the fork at {at}: leave start out.")
     return tree
 
 
@@ -308,13 +309,17 @@ def _tensors(run: StoredRun, step: int) -> dict[str, Any]:
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """Return the largest |difference| of two states, infinity where they have other tensors."""
+    """Return the largest |difference| of two states, infinity where they have other tensors or NaN is in one only."""
     import torch
 
     if set(one) != set(other):
         return float("inf")
-    apart = [
-        0.0 if torch.equal(tensor, other[name]) else float((tensor.double() - other[name].double()).abs().max())
-        for name, tensor in one.items()
-    ]
-    return max(apart, default=0.0)
+
+    def apart(tensor: Any, second: Any) -> float:
+        if torch.equal(tensor, second):
+            return 0.0
+        same = (tensor == second) | ((tensor != tensor) & (second != second))
+        gaps = (tensor.double() - second.double()).abs().masked_fill(same, 0.0)
+        return float(gaps.nan_to_num(nan=float("inf"), posinf=float("inf")).max())
+
+    return max((apart(tensor, other[name]) for name, tensor in one.items()), default=0.0)

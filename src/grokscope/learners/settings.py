@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from grokscope.settings import LearnerSettings, OptimizerSettings
+from grokscope.settings import MOST_STEPS, LearnerSettings, OptimizerSettings
 
 if TYPE_CHECKING:
     from grokscope.learners.base import Learner
@@ -23,7 +23,7 @@ class GradientSettings(LearnerSettings):
 
     name: Literal["gradient"] = "gradient"
     ensembles: ClassVar[bool] = True
-    steps: int = Field(default=1000, ge=0)
+    steps: int = Field(default=1000, ge=0, le=MOST_STEPS)
     loss: Literal["cross-entropy", "mean-squared-error"] | None = None
     loss_dtype: Literal["float32", "float64"] = "float64"
     l1: float = Field(default=0.0, ge=0, description="weight of the penalty, the sum of |θ| over all parameters")
