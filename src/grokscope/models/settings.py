@@ -22,7 +22,7 @@ class ModularTransformerSettings(ModelSettings):
     """
 
     name: Literal["modular-transformer"] = "modular-transformer"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     cites: ClassVar[tuple[str, ...]] = ("vaswani2017", "nanda2023")
     paths: ClassVar[tuple[str, ...]] = ("plain", "fast")
     layers: int = Field(default=1, ge=1)

@@ -106,8 +106,9 @@ class ModularTransformer(Block):
 
         With one layer, keys and values (and scores, where all sequences end in the same token and there
         is one query) are tables with a row a token, not a row a pair, and where a position holds the same
-        token in every sequence they are one row. The product of two weight matrices is taken once where the
-        activations would go through both. Equal to ``forward`` up to rounding, in values and gradients.
+        token in every sequence they are one row. Attention sums to 1: the value of such a position is a constant,
+        to which the others add their differences from it. The product of two weight matrices is taken once where
+        the activations would go through both. Equal to ``forward`` up to rounding, in values and gradients.
         """
         batch, context = tokens.shape
         if self.earlier:
@@ -115,36 +116,46 @@ class ModularTransformer(Block):
             places = [(x[:, position], None) for position in range(context)]
         else:
             places = [self._table(tokens[:, position], position) for position in range(context)]
-        rows, index = places[-1]
-        last = rows if index is None else rows[index]  # (batch or 1, width)
-        head_width = last.shape[-1] // self.heads
-        query = (last @ self.W_Q.T).view(-1, self.heads, head_width) / math.sqrt(head_width)
-        scores, read = [], []
+        last = _looked_up(*places[-1])  # (batch or 1, width)
+        heads, head_width = self.heads, last.shape[-1] // self.heads
+        query = (last @ self.W_Q.T).view(-1, heads, head_width) / math.sqrt(head_width)
+        scores, values = [], []
         for rows, index in places:
-            keys = (rows @ self.W_K.T).view(-1, self.heads, head_width)
-            values = (rows @ self.W_V.T).view(-1, self.heads, head_width)
-            if index is None:
-                score = (keys * query).sum(-1)
-            elif len(query) == 1:
-                score, values = (keys * query).sum(-1)[index], values[index]
-            else:
-                score, values = (keys[index] * query).sum(-1), values[index]
-            scores.append(score.expand(batch, self.heads))
-            read.append(values)
+            keys = rows @ self.W_K.T
+            if len(query) > 1:
+                keys, index = _looked_up(keys, index), None
+            score = (keys.view(-1, heads, head_width) * query).sum(-1)
+            scores.append(_looked_up(score, index).expand(batch, heads))
+            values.append(rows @ self.W_V.T)
         attention = torch.stack(scores).softmax(0)[..., None]  # (context, batch, heads, 1)
-        mixed = attention[0] * read[0]
-        for weight, values in zip(attention[1:], read[1:], strict=True):
-            mixed = mixed + weight * values
+
+        to_neurons, to_logits = self.W_in @ self.W_O, self.W_U @ self.W_O
+        neurons_start, logits_start = last @ self.W_in.T + self.b_in, (last + self.b_out) @ self.W_U.T
+        fixed = next((i for i, (rows, index) in enumerate(places) if index is None and len(rows) == 1), None)
+        if fixed is not None:
+            always = values[fixed]  # (1, width)
+            values = [value - always for value in values]
+            neurons_start, logits_start = neurons_start + always @ to_neurons.T, logits_start + always @ to_logits.T
+        mixed: Tensor | None = None
+        for position, (value, (_, index)) in enumerate(zip(values, places, strict=True)):
+            if position == fixed and context > 1:
+                continue
+            part = attention[position] * _looked_up(value, index).view(-1, heads, head_width)
+            mixed = part if mixed is None else mixed + part
+        assert mixed is not None
         mixed = mixed.reshape(batch, -1)
-        before = torch.addmm(last @ self.W_in.T + self.b_in, mixed, (self.W_in @ self.W_O).T)
-        skipped = torch.addmm((last + self.b_out) @ self.W_U.T, mixed, (self.W_U @ self.W_O).T)
-        return torch.addmm(skipped, self.activation(before), (self.W_U @ self.W_out).T)
+        neurons = self.activation((mixed @ to_neurons.T).add_(neurons_start))
+        return (mixed @ to_logits.T).add_(logits_start) + neurons @ (self.W_U @ self.W_out).T
 
     def _table(self, tokens: Tensor, position: int) -> tuple[Tensor, Tensor | None]:
         """Return the embeddings that can stand at a position, and the row of each sequence; None: one for all."""
         if position in self.constant:
             return self.W_E[tokens[:1]] + self.W_pos[position], None
         return self.W_E + self.W_pos[position], tokens
+
+
+def _looked_up(rows: Tensor, index: Tensor | None) -> Tensor:
+    return rows if index is None else rows.index_select(0, index)
 
 
 def neuron_to_logit(parameters: Mapping[str, Tensor]) -> Tensor:

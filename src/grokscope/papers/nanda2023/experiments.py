@@ -33,6 +33,8 @@ RECORD: dict[str, Any] = {
 
 # What varies is compared by curves and crossings alone; the circuit is looked at when the run is over.
 RECORD_VARIANT: dict[str, Any] = {**RECORD, "extra": [{"measures": ["circuit"], "cadence": {"first": False}}]}
+# A cell of a sweep may end after some hundred steps, of which many early observations would be a large share.
+RECORD_CELL: dict[str, Any] = {**RECORD_VARIANT, "observe": {"every": 200, "per_decade": 5}}
 
 ROLES = {
     "embedding": "W_E",
@@ -113,6 +115,7 @@ def weight_decay(value: float, steps: int, cpu_steps: int, minutes: float, paper
         minutes,
         paper_minutes=paper_minutes,
         cell_of="modular-addition",
+        record=RECORD_CELL,
         optimizer={"weight_decay": value},
         learner={"steps": steps},
         stop=GENERALISED,
@@ -128,6 +131,7 @@ def train_fraction(value: float, cpu_steps: int, minutes: float, paper_minutes: 
         minutes,
         paper_minutes=paper_minutes,
         cell_of="modular-addition",
+        record=RECORD_CELL,
         task={"train_fraction": value},
         stop=GENERALISED,
     )
