@@ -54,6 +54,15 @@ def test_ribbons_leave_gaps_and_phases_lie_behind():
     assert len([one for one in left.patches if one.get_zorder() == 0]) == 2
 
 
+def test_the_line_that_marks_a_step_is_drawn_there_and_named():
+    figure = curves()
+    mark = {"type": "line", "x0": 100, "x1": 100, "line": {"color": "#222222", "dash": "dash"}, "name": "fork"}
+    figure["layout"]["shapes"].append(mark)
+    drawing = draw(figure)
+    assert [100, 100] in [list(line.get_xdata()) for line in drawing.axes[0].lines]
+    assert "fork" in [text.get_text() for one in drawing.legends for text in one.texts]
+
+
 def test_legends_name_curves_and_phases_apart():
     named = [[text.get_text() for text in one.texts] for one in draw(curves()).legends]
     assert sorted(named) == [["memorisation", "cleanup"], ["test, 3 seeds", "norm"]]

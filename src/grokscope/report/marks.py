@@ -140,6 +140,15 @@ def _coloured(trace: Mapping[str, Any]) -> bool:
     return "coloraxis" in trace.get("marker", {})
 
 
+def shape(axes: Any, one: Mapping[str, Any]) -> None:
+    """Draw a phase behind the curves, or the vertical line that marks a step."""
+    if one["type"] == "line":
+        look = one["line"]
+        axes.axvline(one["x0"], color=colour(look["color"]), linestyle=DASHES[look["dash"]], lw=1, zorder=1)
+    else:
+        axes.axvspan(one["x0"], one["x1"], color=one["fillcolor"], alpha=one["opacity"], lw=0, zorder=0)
+
+
 def axis(axes: Any, which: str, look: Mapping[str, Any]) -> None:
     """Give one axis of a plot its scale, range, ticks and title."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -240,8 +249,14 @@ def legends(drawing: Any, figure: Mapping[str, Any], axes: Mapping[str, Any]) ->
             below.values(), below.keys(), loc="outside lower left", ncols=columns, columnspacing=1.2, borderpad=0.2
         )
     above: dict[str, Any] = {}
-    for shape in layout.get("shapes", ()):
-        above[plain(shape["name"])] = Patch(color=shape["fillcolor"], alpha=min(1, 2.2 * shape["opacity"]), lw=0)
+    for one in layout.get("shapes", ()):
+        name = plain(one["name"])
+        if one["type"] == "line":
+            above[name] = Line2D(
+                [], [], color=colour(one["line"]["color"]), linestyle=DASHES[one["line"]["dash"]], lw=1
+            )
+        else:
+            above[name] = Patch(color=one["fillcolor"], alpha=min(1, 2.2 * one["opacity"]), lw=0)
     if above:
         drawing.legend(
             above.values(), above.keys(), loc="outside upper left", ncols=len(above), columnspacing=1.0,

@@ -107,7 +107,7 @@ def draw(figure: Mapping[str, Any]) -> Drawing:
             axes["y2"] = grid.flat[number].twinx()
             axes["y2"].spines["right"].set_visible(True)
     for shape in layout.get("shapes", ()):
-        axes["y"].axvspan(shape["x0"], shape["x1"], color=shape["fillcolor"], alpha=shape["opacity"], lw=0, zorder=0)
+        marks.shape(axes["y"], shape)
     maps = marks.traces(figure["data"], axes, layout)
     marks.titles(drawing, layout, axes)
     for name, axis in axes.items():
