@@ -106,8 +106,8 @@ def test_only_what_is_stored_is_drawn() -> None:
         ("before the fork", "solid"),
         ("branch: x", "solid"),
         ("control: nothing changed", "solid"),
-        ("before the fork, restricted to the circuit", "dot"),
-        ("branch: x, restricted to the circuit", "dot"),
+        ("before the fork, restricted", "dot"),
+        ("branch: x, restricted", "dot"),
     ]
     assert named["branch-loss"]["layout"]["yaxis"]["type"] == "log"
 

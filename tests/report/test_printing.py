@@ -58,9 +58,12 @@ def test_the_line_that_marks_a_step_is_drawn_there_and_named():
     figure = curves()
     mark = {"type": "line", "x0": 100, "x1": 100, "line": {"color": "#222222", "dash": "dash"}, "name": "fork"}
     figure["layout"]["shapes"].append(mark)
+    figure["layout"]["annotations"] = [{"text": "fork, step 100", "x": 100, "xref": "x", "y": 1, "yref": "paper"}]
     drawing = draw(figure)
     assert [100, 100] in [list(line.get_xdata()) for line in drawing.axes[0].lines]
-    assert "fork" in [text.get_text() for one in drawing.legends for text in one.texts]
+    (label,) = [text for text in drawing.axes[0].texts if text.get_text() == "fork, step 100"]
+    assert label.get_position()[0] == 100
+    assert "fork" not in [text.get_text() for one in drawing.legends for text in one.texts]
 
 
 def test_legends_name_curves_and_phases_apart():

@@ -49,7 +49,7 @@ def branch_figures(runs: Sequence[Run]) -> list[tuple[str, str, str, Figure]]:
             figure(
                 runs,
                 "Test loss",
-                [("test/loss", "", False), ("fourier/restricted_loss", ", restricted to the circuit", True)],
+                [("test/loss", "", False), ("fourier/restricted_loss", ", restricted", True)],
                 y_title="cross-entropy (nats)",
                 log_y=True,
             ),

@@ -187,7 +187,10 @@ def titles(drawing: Any, layout: Mapping[str, Any], axes: Mapping[str, Any]) -> 
     """Draw the headings of panels, and above all what holds for all: the note and the moment of a slider."""
     words = []
     for one in layout.get("annotations", ()):
-        if one["yref"] == "paper":
+        if one["yref"] == "paper" and one.get("xref") == "x":
+            above = axes["y"].get_xaxis_transform()
+            axes["y"].text(one["x"], 1.02, plain(one["text"]), transform=above, ha="center", fontsize=7, clip_on=False)
+        elif one["yref"] == "paper":
             words.append(plain(one["text"]))
         elif one["text"]:
             axes[one["yref"].split()[0]].set_title(plain(one["text"]), pad=3)
@@ -250,13 +253,8 @@ def legends(drawing: Any, figure: Mapping[str, Any], axes: Mapping[str, Any]) ->
         )
     above: dict[str, Any] = {}
     for one in layout.get("shapes", ()):
-        name = plain(one["name"])
-        if one["type"] == "line":
-            above[name] = Line2D(
-                [], [], color=colour(one["line"]["color"]), linestyle=DASHES[one["line"]["dash"]], lw=1
-            )
-        else:
-            above[name] = Patch(color=one["fillcolor"], alpha=min(1, 2.2 * one["opacity"]), lw=0)
+        if one["type"] == "rect":  # a line has its name beside it
+            above[plain(one["name"])] = Patch(color=one["fillcolor"], alpha=min(1, 2.2 * one["opacity"]), lw=0)
     if above:
         drawing.legend(
             above.values(), above.keys(), loc="outside upper left", ncols=len(above), columnspacing=1.0,
