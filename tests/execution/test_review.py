@@ -222,3 +222,20 @@ def test_a_stop_rule_on_a_key_that_is_not_measured_is_told(tmp_path: Path) -> No
     assert event["reason"].startswith(
         "the stop rule waits for test/acuracy, which is not measured: did you mean test/ac"
     )
+
+
+def test_a_run_that_stops_early_is_measured_as_at_its_last_step(tmp_path: Path) -> None:
+    changes = {
+        **TINY,
+        "stop.key": "train/accuracy",
+        "stop.level": 0.0,
+        "stop.sustain": 2,
+        "record.extra": [{"measures": ["circuit"], "cadence": {"first": False}}],
+    }
+    run = ran(tmp_path, changes)
+    assert (run.status, run.last_step) == ("stopped", 1)
+    assert run.series("circuit/rank_gap")[0].tolist() == [1]
+    assert run.array_steps("circuit") == [1]
+    # what is measured at every observation is not measured twice
+    assert run.series("train/loss")[0].tolist() == [0, 1]
+    assert len(run.rows("train/loss")["step"]) == 2

@@ -61,12 +61,19 @@ class Observer:
             self.writer.event("diverged", step=step, loss=loss)
         elif self.spec.stop is not None and self._stops(self.spec.stop, step):
             self.ended = "stopped"
+            # for this member the last step is now: what is due then and was not due anyway is taken
+            late = [name for name in self._due_last() if name not in self._due(step)]
+            self.writer.scalars(step, [row for name in late for row in self._evaluate(self.measures[name], snapshot)])
         self.seconds += time.perf_counter() - started
 
     def _due(self, step: int) -> list[str]:
         limit = self.spec.learner.steps
         due: Sequence[Recording] = [r for r in self.spec.record.plan() if r.cadence.contains(step, limit)]
         return list(dict.fromkeys(name for recording in due for name in recording.measures))
+
+    def _due_last(self) -> list[str]:
+        plan = self.spec.record.plan()
+        return list(dict.fromkeys(name for part in plan if part.cadence.last for name in part.measures))
 
     def _evaluate(self, measure: Measure, snapshot: Snapshot) -> list[Row]:
         step = snapshot.step
