@@ -166,7 +166,7 @@ def test_commas_in_brackets_part_no_settings() -> None:
         ({"frequencies": [0]}, "interventions.0: fourier-ablation cannot take out frequency 0: give ones from 1 to"),
         ({"frequencies": [2, 2]}, "fourier-ablation names a frequency twice in [2, 2]: give each once."),
         ({"frequencies": []}, "interventions.0.frequencies = []: "),
-        ({}, "interventions.0.frequencies is missing: set it"),
+        ({}, "interventions.0.frequencies is missing: give it, as in --intervene fourier-ablation:frequencies=VALUE."),
     ],
 )
 def test_frequencies_that_are_none(settings: dict[str, Any], sentence: str) -> None:
