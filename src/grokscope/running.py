@@ -37,7 +37,8 @@ class Run:
         """Return the run at a run directory, or at a directory that holds exactly one run.
 
         Raises:
-            StoreError: there is none, or there are several.
+            UsageError: there is nothing at the path.
+            StoreError: there is no run, or there are several.
         """
         return cls(resolve_run(path))
 

@@ -159,8 +159,8 @@ def test_what_cannot_be_meant_is_told(words: list[str], sentence: str, one: Stor
 
 def test_what_is_not_there_is_told(one: StoredRun, tmp_path: Path) -> None:
     assert refused(2, "export", "--csv") == "name at least one run directory; grokscope runs lists them."
-    sentence = refused(1, "export", tmp_path / "none", "--csv")
-    assert sentence == f"{tmp_path / 'none'} holds no run: give a run directory; grokscope runs lists them."
+    sentence = refused(2, "export", tmp_path / "none", "--csv")
+    assert sentence == f"there is no {tmp_path / 'none'}: give the directory of a run; grokscope runs lists them."
     assert refused(2, "export", one.directory, "--csv", "--out", tmp_path) == (
         f"{tmp_path} is a directory: name a file in it."
     )

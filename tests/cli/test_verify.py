@@ -267,8 +267,8 @@ def test_an_ensemble_is_complete_or_not(members: list[StoredRun]) -> None:
 
 
 def test_what_is_no_run_is_told(tmp_path: Path) -> None:
-    assert refused(1, "verify", tmp_path / "none") == f"{tmp_path / 'none'} is not a directory: " + (
-        "give the directory of a run."
+    assert refused(2, "verify", tmp_path / "none") == f"there is no {tmp_path / 'none'}: " + (
+        "give the directory of a run; grokscope runs lists them."
     )
     assert "holds no run" in refused(1, "verify", tmp_path)
     assert refused(2, "verify").startswith('Command "verify" parameter --run requires an argument.')

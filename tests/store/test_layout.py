@@ -79,8 +79,11 @@ def test_resolve_run_takes_a_run_or_a_parent_of_one(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError, match="holds no run"):
         resolve_run(tmp_path / "empty")
-    with pytest.raises(StoreError, match="not a directory"):
+    with pytest.raises(UsageError, match=r"there is no .*missing: give the directory of a run"):
         resolve_run(tmp_path / "missing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="not a directory"):
+        resolve_run(tmp_path / "file")
     for number in range(1, 5):
         make(tmp_path / "p" / "e" / f"run{number}")
     with pytest.raises(StoreError, match=r"holds 5 runs: give one of them \(.*run0, .*run1, .*run2, …\)"):

@@ -16,16 +16,13 @@ def claims(*runs: str, out: Out = None, json: Json = False, strict: Strict = Fal
 
     from grokscope.errors import StoreError
     from grokscope.execution.judge import verdicts_on
-    from grokscope.store import default_root, find_runs, open_run
+    from grokscope.store import ENDED, default_root, find_runs, open_run, runs_at
 
-    places = [Path(run) for run in runs] or [Path(out) if out else default_root()]
-    found = []
-    for place in places:
-        below = find_runs(place)
-        if not below:
-            raise StoreError(f"{place} holds no run: give a run directory, or run an experiment first.")
-        found += [open_run(path) for path in below]
-    finished = [run for run in found if run.status in ("finished", "stopped", "diverged")]
+    root = Path(out) if out else default_root()
+    if not runs and not find_runs(root):
+        raise StoreError(f"{root} holds no run: give a run directory, or run an experiment first.")
+    found = [open_run(path) for place in runs or (root,) for path in runs_at(place)]
+    finished = [run for run in found if run.status in ENDED]
     verdicts = [verdict.as_dict() for verdict in verdicts_on(finished)]
     if json:
         summary = dict(Counter(verdict["status"] for verdict in verdicts))

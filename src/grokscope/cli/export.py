@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from grokscope.cli.output import Json, rows_document, words, write_json
-from grokscope.errors import StoreError, UsageError
+from grokscope.errors import UsageError
 
 
 def export(
@@ -31,7 +31,7 @@ def export(
     Args:
         runs: run directories, or directories that hold runs.
     """
-    from grokscope.store import find_runs, open_run
+    from grokscope.store import open_run, runs_at
     from grokscope.store.export import export_rows
 
     if not runs:
@@ -48,9 +48,7 @@ def export(
         raise UsageError(f"say what to write to {out}: --csv or --parquet.")
     found = []
     for place in runs:
-        below = find_runs(place)
-        if not below:
-            raise StoreError(f"{place} holds no run: give a run directory; grokscope runs lists them.")
+        below = runs_at(place)
         found += [open_run(path) for path in below if path.resolve() not in {one.directory.resolve() for one in found}]
     chosen = words(keys or ())
     if out is None and not csv:

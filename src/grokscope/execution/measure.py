@@ -12,7 +12,7 @@ from grokscope.errors import CheckpointError, StoreError, UsageError
 from grokscope.execution.observe import Row, transient_name
 from grokscope.execution.posthoc import opened, usable_steps
 from grokscope.registry import MEASURES
-from grokscope.store import RunWriter, StoredRun, decode_value, read_lines, seal
+from grokscope.store import ENDED, RunWriter, StoredRun, decode_value, read_lines, seal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from grokscope.measures.base import Measure
     from grokscope.snapshot import Snapshot
 
-ENDED = ("finished", "stopped", "diverged")
 Tensors = dict[str, "Tensor"]
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from grokscope.errors import CheckpointError, UsageError
 from grokscope.execution.place import Place, place_of
 from grokscope.spec import Spec
-from grokscope.store import HISTORY, CheckpointStore, StoredRun
+from grokscope.store import HISTORY, STATE, CheckpointStore, StoredRun
 
 if TYPE_CHECKING:
     from grokscope.learners.base import Learner, StateDict
 
-STATE_INPUT = "state.safetensors"
+STATE_INPUT = Path(STATE).name
 HISTORY_INPUT = Path(HISTORY).name
 
 

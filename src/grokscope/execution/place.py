@@ -17,6 +17,7 @@ from grokscope.errors import StoreError
 from grokscope.execution.plan import document, stored_spec
 from grokscope.spec import Spec
 from grokscope.store import (
+    ENDED,
     StoredRun,
     atomic_write,
     check_writable,
@@ -57,10 +58,7 @@ def find_place(specs: Sequence[Spec], root: Path, *, fresh: bool = False) -> Pla
             members = [found.get(copy) for found in copies]
             # a group that was killed while its directories were made lacks some, and gets them now
             if all(path is None or _same(path, spec) for path, spec in zip(members, specs, strict=True)):
-                done = all(
-                    path is not None and open_run(path).status in ("finished", "stopped", "diverged")
-                    for path in members
-                )
+                done = all(path is not None and open_run(path).status in ENDED for path in members)
                 return _place(specs, root, copy, "finished" if done else "begun")
     return _place(specs, root, highest + 1, "new")
 
@@ -129,7 +127,7 @@ def place_of(run: StoredRun) -> tuple[list[Spec], Place, Path]:
             ) from error
         members = [root / name for name in names]
     runs = [open_run(path) for path in members]
-    done = all(one.status in ("finished", "stopped", "diverged") for one in runs)
+    done = all(one.status in ENDED for one in runs)
     state: Any = "finished" if done else "begun"
     return [stored_spec(one) for one in runs], Place(tuple(members), checkpoints, state), root
 

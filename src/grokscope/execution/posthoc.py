@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from grokscope.execution.place import place_of
-from grokscope.store import CheckpointStore, StoredRun
+from grokscope.store import ENDED, CheckpointStore, StoredRun
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -84,6 +84,6 @@ def usable_steps(run: StoredRun) -> list[int]:
     """
     steps = checkpoints_of(run).steps()
     last = run.last_step
-    if run.spec.get("group") is None or last is None or run.status not in ("finished", "stopped", "diverged"):
+    if run.spec.get("group") is None or last is None or run.status not in ENDED:
         return steps
     return [step for step in steps if step <= last]

@@ -22,6 +22,7 @@ def find(path: Path | str) -> Path:
     """Return the run directory that a path means, also where what makes it one has been lost.
 
     Raises:
+        UsageError: there is nothing at the path.
         StoreError: nothing there looks like a run.
     """
     path = Path(path)

@@ -11,6 +11,7 @@ from grokscope.store.jsonl import decode_value, dumps, encode_value, plain, read
 from grokscope.store.layout import (
     HISTORY,
     SCHEMA,
+    STATE,
     check_writable,
     default_root,
     existing_copies,
@@ -18,16 +19,19 @@ from grokscope.store.layout import (
     group_directory,
     resolve_run,
     run_directory,
+    runs_at,
 )
 from grokscope.store.lock import DirectoryLock, is_locked
 from grokscope.store.query import runs_table, scalars_of
 from grokscope.store.reader import StoredRun, open_run
 from grokscope.store.seal import seal
-from grokscope.store.writer import STATUSES, RunWriter, log_lines
+from grokscope.store.writer import ENDED, STATUSES, RunWriter, log_lines
 
 __all__ = [
+    "ENDED",
     "HISTORY",
     "SCHEMA",
+    "STATE",
     "STATUSES",
     "CheckpointStore",
     "DirectoryLock",
@@ -52,6 +56,7 @@ __all__ = [
     "repair_tail",
     "resolve_run",
     "run_directory",
+    "runs_at",
     "runs_table",
     "scalars_of",
     "seal",

@@ -16,6 +16,8 @@ SCHEMA = 1
 SPEC = "spec.json"
 HISTORY = "inputs/history.jsonl"
 """Where a fork keeps what its parent logged before it."""
+STATE = "inputs/state.safetensors"
+"""Where a fork keeps the state it begins from."""
 _SHOWN = 3
 
 
@@ -85,18 +87,33 @@ def find_runs(root: Path | str) -> list[Path]:
     return sorted(found)
 
 
-def resolve_run(path: Path | str) -> Path:
-    """Return the run that a path means: a run directory, or a directory with exactly one run below it.
+def runs_at(path: Path | str) -> list[Path]:
+    """Return the runs at or below a directory, at least one.
 
     Raises:
-        StoreError: there is nothing at the path, no run below it, or several.
+        UsageError: there is nothing at the path.
+        StoreError: it is no directory, or there is no run below it.
     """
     path = Path(path)
+    if not os.path.lexists(path):
+        raise UsageError(f"there is no {path}: give the directory of a run; grokscope runs lists them.")
     if not os.path.isdir(path):
         raise StoreError(f"{path} is not a directory: give the directory of a run.")
     runs = find_runs(path)
     if not runs:
         raise StoreError(f"{path} holds no run (no {SPEC} in or below it): give the directory of a run.")
+    return runs
+
+
+def resolve_run(path: Path | str) -> Path:
+    """Return the run that a path means: a run directory, or a directory with exactly one run below it.
+
+    Raises:
+        UsageError: there is nothing at the path.
+        StoreError: there is no run below it, or several.
+    """
+    path = Path(path)
+    runs = runs_at(path)
     if len(runs) > 1:
         shown = ", ".join(str(run.relative_to(path)) for run in runs[:_SHOWN])
         more = ", …" if len(runs) > _SHOWN else ""

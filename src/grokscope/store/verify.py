@@ -17,11 +17,10 @@ import numpy as np
 from grokscope.errors import CheckpointError, GrokscopeError
 from grokscope.store.checkpoints import CheckpointStore, Entry
 from grokscope.store.columns import SCALARS, SEALED, Columns, from_lines, from_parquet, log_files
-from grokscope.store.layout import SPEC
+from grokscope.store.layout import SPEC, STATE
 from grokscope.store.lock import is_locked
 from grokscope.store.reader import StoredRun
-
-ENDED = ("finished", "stopped", "diverged")
+from grokscope.store.writer import ENDED
 
 
 @dataclass(frozen=True)
@@ -234,7 +233,23 @@ def _inputs(run: StoredRun) -> list[Finding]:
             found.append(Finding("damaged", f"inputs/{name}", "its SHA-256 is not the one its event recorded."))
     if told and not found:
         found.append(Finding("ok", "inputs", f"{len(told)} with their digests"))
-    return found
+    return [*found, *_first_state(run)]
+
+
+def _first_state(run: StoredRun) -> list[Finding]:
+    """Return the finding on the state that a fork begins from: its spec names it too, and its identity holds it."""
+    try:
+        parent = run.spec.get("parent")
+    except GrokscopeError:
+        return []  # said of spec.json already
+    if not isinstance(parent, dict):
+        return []
+    path = run.directory / STATE
+    if not path.is_file():
+        return [Finding("missing", STATE, "the spec says that the run begins from it: restore it, or fork again.")]
+    if hashlib.sha256(path.read_bytes()).hexdigest() != parent.get("state"):
+        return [Finding("damaged", STATE, "its SHA-256 is not the one in spec.json, which the run began from.")]
+    return [Finding("ok", STATE, "the state that spec.json names")]
 
 
 def _checkpoint(store: CheckpointStore, entry: Entry) -> Finding | None:

@@ -20,6 +20,8 @@ from grokscope.store.layout import SCHEMA, SPEC
 from grokscope.store.lock import DirectoryLock
 
 STATUSES = ("running", "finished", "stopped", "interrupted", "diverged", "failed")
+ENDED = ("finished", "stopped", "diverged")
+"""Those of a run that has come to its end: there is nothing to go on with."""
 Row = tuple[int, str, str | None, float, int]
 
 
