@@ -44,8 +44,12 @@ def nearest(name: str, valid: Iterable[str], *, most: int = 3) -> list[str]:
     return difflib.get_close_matches(name, list(valid), n=most, cutoff=0.5)
 
 
+MOST_NAMES = 24
+"""How many valid names are told of at once; of more, those least unlike are."""
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
-    """Return the error for an unknown name, offering the nearest valid ones, or all of them.
+    """Return the error for an unknown name, offering the nearest valid ones, or all of them where they are few.
 
     Example:
         >>> str(unknown("measure", "fouriar", ["fourier", "norms"]))
@@ -55,4 +59,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     close = nearest(name, names)
     if close:
         return UsageError(f"unknown {kind} {name!r}: did you mean {' or '.join(map(repr, close))}?")
+    if len(names) > MOST_NAMES:
+        like = " or ".join(map(repr, difflib.get_close_matches(name, names, n=3, cutoff=0.0)))
+        return UsageError(f"unknown {kind} {name!r}: of the {len(names)} known ones the nearest are {like}.")
     return UsageError(f"unknown {kind} {name!r}: the known ones are {', '.join(names) or 'none'}.")
