@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from commands import Answer, ask, refused
+from grokscope.execution import delete as deletion
 from grokscope.store import DirectoryLock, StoredRun, find_runs
 
 
@@ -160,6 +162,113 @@ def test_what_a_killed_deletion_left_is_no_obstacle(pair: list[StoredRun]) -> No
     assert len(find_runs(root)) == 2  # it is not taken for a run
     assert delete(root, "smoke-s0-*", "--yes").code == 0
     assert not left.exists()
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, function: str, *, at: int) -> None:
+    """Have the process die as it calls a function of the module the ``at``-th time."""
+    calls = [0]
+    original = getattr(deletion, function)
+
+    def call(*given: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == at:
+            raise Killed
+        return original(*given, **named)
+
+    monkeypatch.setattr(deletion, function, call)
+
+
+def test_what_a_deletion_killed_half_way_leaves_goes_with_the_next(
+    pair: list[StoredRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, one = root_of(pair[0]), pair[0]
+    with monkeypatch.context() as patch:
+        dying(patch, "_erased", at=2)  # renamed, not removed
+        with pytest.raises(Killed):
+            delete(root, "smoke-s0-*", "--yes")
+    left = one.directory.with_name(f".{one.directory.name}.deleted")
+    assert deletion.leftovers(root) == [left]
+    answer = delete(root, "smoke-s0-*")  # nothing is named so any more, and nobody has said yes
+    assert (answer.stdout.endswith("nothing is deleted\n"), answer.stderr, left.is_dir()) == (True, "", True)
+    answer = delete(root, "smoke-s0-*", "--yes")
+    assert answer.stderr == f"removed {left}, left by a deletion that was killed\n"
+    assert not left.exists()
+    assert find_runs(root) == [pair[1].directory]
+
+
+def test_a_group_whose_last_member_went_alone_goes_with_the_next(
+    members: list[StoredRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = root_of(members[0])
+    (group,) = (root / "groups").iterdir()
+    assert deletion.leftovers(root) == []
+    with monkeypatch.context() as patch:
+        dying(patch, "_removed", at=3)  # two members, and before the group
+        with pytest.raises(Killed):
+            delete(root, "nanda2023", "--yes")
+    assert find_runs(root) == []
+    assert deletion.leftovers(root) == [group]
+    answer = delete(root, "nanda2023", "--yes")
+    assert (answer.code, answer.stderr) == (0, f"removed {group}, left by a deletion that was killed\n")
+    assert list(root.iterdir()) == []
+
+
+def test_leftovers_are_looked_for_below_the_root_only(pair: list[StoredRun], tmp_path: Path) -> None:
+    root, one = root_of(pair[0]), pair[0]
+    outside = tmp_path / "outside" / ".x.deleted"
+    kept = [outside, one.directory / ".x.deleted", root / ".git" / ".x.deleted", root / "groups" / "unreadable"]
+    for path in kept:
+        path.mkdir(parents=True)
+    links = [root / ".link.deleted", root / "linked"]
+    links[0].symlink_to(outside)
+    links[1].symlink_to(outside.parent)
+    (root / "deep" / "er" / ".x.deleted").mkdir(parents=True)
+    answer = delete(root, "nothing-like-it", "--yes")
+    assert answer.stderr == f"removed {root / 'deep' / 'er' / '.x.deleted'}, left by a deletion that was killed\n"
+    assert not (root / "deep").exists()
+    assert all(path.is_dir() for path in kept)
+    assert all(path.is_symlink() for path in links)
+
+
+def test_two_processes_may_delete_the_last_two_members(members: list[StoredRun], tmp_path: Path) -> None:
+    root = root_of(members[0])
+    (group,) = (root / "groups").iterdir()
+    first, second = ([one] for one in deletion.doomed(root, ["*"]))
+    # both members are gone before either process looks at the group
+    members[1].directory.rename(tmp_path / "aside")
+    (done,) = deletion.delete(root, first)
+    assert (done.reason, done.group) == (None, group)
+    (done,) = deletion.delete(root, second)
+    assert (done.reason, done.group) == (None, None)
+    assert list(root.iterdir()) == []
+
+
+def test_what_another_process_removes_meanwhile_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    (folder / "a").mkdir(parents=True)
+    remove = shutil.rmtree
+
+    def beaten(path: Path) -> None:
+        remove(path / "a")
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        raise FileNotFoundError(path / "a")
+
+    monkeypatch.setattr(shutil, "rmtree", beaten)
+    assert deletion._erased(folder)
+    assert not folder.exists()
+    assert not deletion._erased(folder)
+    assert not deletion._removed(folder)
+
+
+def test_the_root_must_be_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    sentence = refused(1, "runs", "--out", tmp_path / "file")
+    assert sentence == f"{tmp_path / 'file'} is not a directory: give the parent directory of all runs with --out."
+    assert "is not a directory" in refused(1, "runs", "--delete", "*", "--yes", "--out", tmp_path / "file")
 
 
 def test_what_to_delete_must_be_said(pair: list[StoredRun], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from grokscope.cli.output import Json, Out, rows_document, table, write, write_json
-from grokscope.errors import UsageError
+from grokscope.errors import StoreError, UsageError
 from grokscope.report.text import bytes_text
 
 
@@ -29,6 +29,8 @@ def runs(
     from grokscope.store import default_root, runs_table
 
     root = Path(out) if out else default_root()
+    if root.exists() and not root.is_dir():
+        raise StoreError(f"{root} is not a directory: give the parent directory of all runs with --out.")
     if delete:
         return _delete(root, filters, yes=yes, json=json)
     if yes:
@@ -56,6 +58,8 @@ def _delete(root: Path, filters: tuple[str, ...], *, yes: bool, json: bool) -> i
             write_json(rows_document("deleted", []))
         else:
             write(f"no run in {root} is named by {' or '.join(map(repr, filters))}: nothing is deleted")
+        if yes:
+            delete(root, [], tell=_tell)
         return 0
     if not yes:
         if not sys.stdin.isatty():
@@ -77,7 +81,7 @@ def _delete(root: Path, filters: tuple[str, ...], *, yes: bool, json: bool) -> i
             if json:
                 write_json(rows_document("deleted", []))
             return 0
-    done = delete(root, found)
+    done = delete(root, found, tell=_tell)
     if json:
         write_json(rows_document("deleted", [one.as_dict() for one in done]))
     else:
@@ -89,3 +93,7 @@ def _delete(root: Path, filters: tuple[str, ...], *, yes: bool, json: bool) -> i
             if one.group is not None:
                 write(f"deleted {one.group}, the checkpoints of its ensemble, whose last member it was")
     return 1 if any(one.reason is not None for one in done) else 0
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

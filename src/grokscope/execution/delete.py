@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,10 @@ from grokscope.errors import GrokscopeError, StoreError, UsageError
 from grokscope.execution.place import GROUP_FILE, group_of
 from grokscope.store import DirectoryLock, StoredRun, find_runs, is_locked, runs_table
 from grokscope.store.files import translated
+from grokscope.store.layout import SPEC
+
+_ASIDE = (".", ".deleted")
+"""How the name of a folder begins and ends that is on its way out."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,47 @@ def doomed(root: Path, filters: Sequence[str]) -> list[Doomed]:
     return found
 
 
-def delete(root: Path, runs: Sequence[Doomed]) -> list[Deleted]:
+def delete(root: Path, runs: Sequence[Doomed], *, tell: Callable[[str], None] = lambda text: None) -> list[Deleted]:
     """Delete runs, an ensemble's checkpoints with its last member, and folders that this leaves empty.
 
-    A run that is being written, or that cannot be removed, is kept and says why.
+    A run that is being written, or that cannot be removed, is kept and says why. First it removes what an
+    earlier deletion left that was killed, and ``tell`` is told of each in a sentence.
     """
+    for left in leftovers(root):
+        try:
+            _check(root, left)
+            if _erased(left) if _is_aside(left.name) else _removed(left):
+                tell(f"removed {left}, left by a deletion that was killed")
+            _tidy(root, left.parent)
+        except GrokscopeError as error:
+            tell(str(error))
     return [_delete(root, run) for run in runs]
+
+
+def leftovers(root: Path) -> list[Path]:
+    """Return what a killed deletion leaves below ``root``: folders renamed aside, and ensembles without members.
+
+    No link is followed, and nothing inside a run is looked at.
+    """
+    found: list[Path] = []
+    for place, names, files in os.walk(root):
+        if SPEC in files:
+            names.clear()
+            continue
+        here = Path(place)
+        folders = [name for name in names if not (here / name).is_symlink()]
+        found += [here / name for name in folders if _is_aside(name)]
+        names[:] = [name for name in folders if not name.startswith(".")]
+        if here.name == "groups":
+            lost = [name for name in names if not _members_left(here / name)]
+            found += [here / name for name in lost]
+            names[:] = [name for name in names if name not in lost]
+    return sorted(found)
+
+
+def _is_aside(name: str) -> bool:
+    begin, end = _ASIDE
+    return name.startswith(begin) and name.endswith(end)
 
 
 def _delete(root: Path, run: Doomed) -> Deleted:
@@ -103,15 +142,20 @@ def _delete(root: Path, run: Doomed) -> Deleted:
     try:
         _check(root, directory)
         with DirectoryLock(directory):
-            _remove(directory)
-        group = run.group if run.group is not None and not _members_left(root, run.group) else None
-        if group is not None:
-            _check(root, group)
-            _remove(group)
-            _tidy(root, group.parent)
-        _tidy(root, directory.parent)
+            _removed(directory)
     except GrokscopeError as error:
-        return Deleted(directory, run.bytes, reason=str(error))
+        if os.path.lexists(directory):
+            return Deleted(directory, run.bytes, reason=str(error))
+        # another process that deletes it came first, and may have been killed before its group
+    group = None
+    _tidy(root, directory.parent)
+    try:
+        if run.group is not None and not _members_left(run.group):
+            _check(root, run.group)
+            group = run.group if _removed(run.group) else None
+            _tidy(root, run.group.parent)
+    except GrokscopeError as error:
+        return Deleted(directory, run.bytes, reason=f"it is gone, and what it leaves is not: {error}")
     return Deleted(directory, run.bytes, group=group)
 
 
@@ -134,13 +178,13 @@ def _group(root: Path, directory: Path) -> Path | None:
     return group if inside else None
 
 
-def _members_left(root: Path, group: Path) -> bool:
+def _members_left(group: Path) -> bool:
     """Tell whether a member of an ensemble is still there; one whose list cannot be read may be."""
     try:
         names = json.loads((group / GROUP_FILE).read_text())["members"]
     except (OSError, ValueError, KeyError, TypeError):
         return True
-    return any((group.parents[1] / str(name)).exists() for name in names)
+    return any(os.path.lexists(group.parents[1] / str(name)) for name in names)
 
 
 def _check(root: Path, directory: Path) -> None:
@@ -149,14 +193,30 @@ def _check(root: Path, directory: Path) -> None:
         raise StoreError(f"{directory} leads out of {root}: remove it by hand.")
 
 
-def _remove(directory: Path) -> None:
+def _removed(directory: Path) -> bool:
+    """Remove a folder; return False if another process has taken it."""
     # out of the way at once, so that a process killed half way leaves no half run under the name
-    aside = directory.with_name(f".{directory.name}.deleted")
+    aside = directory.with_name(directory.name.join(_ASIDE))
+    _erased(aside)
     with translated(directory):
-        if aside.exists():
-            shutil.rmtree(aside)
-        os.rename(directory, aside)
-        shutil.rmtree(aside)
+        try:
+            os.rename(directory, aside)
+        except FileNotFoundError:
+            return False
+    _erased(aside)
+    return True
+
+
+def _erased(directory: Path) -> bool:
+    """Remove a folder with all that is in it, which another process may be removing too; False if it was not there."""
+    there = False
+    with translated(directory):
+        while os.path.lexists(directory):
+            there = True
+            # what vanishes under its hands was removed by another: it looks again at what is left
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(directory)
+    return there
 
 
 def _tidy(root: Path, folder: Path) -> None:
