@@ -14,6 +14,7 @@ from grokscope.learners.capture import Captured, clock_at, update_in_place
 from grokscope.learners.gradient import GradientState
 from grokscope.learners.optim.base import Schedule
 from grokscope.learners.update import update
+from grokscope.numerics import applied
 from grokscope.spec import Spec
 
 OPTIMIZERS: list[dict[str, Any]] = [
@@ -86,6 +87,17 @@ def test_an_update_asks_nothing_of_the_host(optimizer: dict[str, Any], seeds: tu
     assert host.seen == []
 
 
+def test_no_step_records_nothing() -> None:
+    # a graph cannot be recorded on the device "meta", which would be an error
+    spec = experiment_spec("nanda2023", scale="smoke", seed=0)
+    on_meta = spec.numerics.model_copy(update={"device": "meta", "path": "graph"})
+    spec = spec.model_copy(update={"numerics": on_meta})
+    state = started([spec], ensemble=False)
+    learner: Any = spec.learner.build()
+    assert learner.advance(state, 0) is state
+    assert (state.captured, state.step) == (None, 0)
+
+
 @pytest.mark.parametrize("warmup", [0, 10])
 def test_the_rate_of_a_counted_step_is_that_of_its_number(warmup: int) -> None:
     schedule = Schedule(1e-3, warmup)
@@ -101,9 +113,10 @@ def test_a_replayed_graph_trains_as_the_fast_path_does() -> None:
         changes = {"numerics.device": "cuda", "numerics.dtype": "float64", "numerics.path": path}
         specs = [experiment_spec("nanda2023", scale="smoke", seed=0, changes=changes)]
         learner: Any = specs[0].learner.build()
-        state = started(specs, ensemble=False)
-        for count in (1, 7, 12):
-            state = learner.advance(state, count)
+        with applied(specs[0].numerics):
+            state = started(specs, ensemble=False)
+            for count in (1, 7, 12):
+                state = learner.advance(state, count)
         found.append(state)
     assert isinstance(found[1].captured, Captured)
     for name, tensor in found[0].moving.parameters.items():

@@ -116,10 +116,10 @@ def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: Any) -> tuple[T
         states: list[dict[str, Tensor]],
     ) -> tuple[Tensor, list[dict[str, Tensor]]]:
         states = list(states)
-        one = _apply(kernel, "data", Batch(inputs, targets, weights), states, step, _as_it_is)
+        one = _apply(kernel, "data", Batch(inputs, targets, weights), states, step, as_it_is)
         with clamped(kernel.module, kernel.interventions, states, step):
             outputs = kernel.forward({**parameters, **buffers}, one.inputs)
-        return _apply(kernel, "loss", kernel.loss(outputs, one), states, step, _as_it_is), states
+        return _apply(kernel, "loss", kernel.loss(outputs, one), states, step, as_it_is), states
 
     leaves = {name: tensor.detach().requires_grad_() for name, tensor in moving.parameters.items()}
     absent = [batch.targets is None, batch.weights is None]
@@ -159,8 +159,9 @@ def update(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, s
 
 def solo(kernel: Kernel) -> Kernel:
     """Return the kernel for one member's own tensors."""
-    return replace(kernel, lift=_as_it_is)
+    return replace(kernel, lift=as_it_is)
 
 
-def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of one member's tensors as it is: the lift of a single run."""
     return function
