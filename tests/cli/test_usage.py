@@ -13,7 +13,6 @@ import pytest
 from commands import NAME, TINY, ask, refused
 from grokscope.cli.main import COMMANDS, call
 from grokscope.errors import UsageError
-from grokscope.store import find_runs
 
 ANSWERS = {
     "rnu": "unknown command 'rnu': did you mean run or runs?",
@@ -105,7 +104,22 @@ def test_a_device_that_is_not_there_is_told(device: str, tmp_path: Path) -> None
         pytest.skip("there is a CUDA device here")
     sentence = refused(2, "run", NAME, *TINY, "--device", device, "--out", tmp_path)
     assert sentence.startswith(f"numerics.device = {device!r}, but ")
-    assert all(not list(run.glob("checkpoints/*")) for run in find_runs(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+MISFITS = {
+    "dropout:site=at_nowhere,rate=0.5": "unknown site 'at_nowhere': ",
+    "activation-clamp:site=at_neurons,value=0,units=[8]": "activation-clamp: unit 8 of at_neurons is out of range",
+    "fourier-ablation:frequencies=[1],parameters=no_such": "fourier-ablation: no parameter matches 'no_such'; ",
+    "fourier-ablation:frequencies=[1],axis=7": "fourier-ablation: axis 7 of ",
+}
+
+
+@pytest.mark.parametrize("intervention", MISFITS)
+def test_an_intervention_that_does_not_fit_is_told_and_leaves_no_run(intervention: str, tmp_path: Path) -> None:
+    sentence = refused(2, "run", NAME, *TINY, "--intervene", intervention, "--out", tmp_path)
+    assert sentence.startswith(MISFITS[intervention])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -123,10 +137,18 @@ def test_a_wrong_spec_file_is_told(content: str, name: str, words: str, tmp_path
     assert words in refused(2, "run", tmp_path / name, "--out", tmp_path / "runs")
 
 
-@pytest.mark.parametrize("command", ["show", "resume", "report", "claims"])
+MORE = {"fork": ["--at", 0], "measure": ["--measures", "gini"], "export": ["--csv"]}
+
+
+@pytest.mark.parametrize(
+    "command", ["show", "resume", "report", "claims", "compare", "export", "verify", "fork", "measure"]
+)
 def test_a_run_that_is_not_there_is_told(command: str, tmp_path: Path) -> None:
-    assert "is not a directory" in refused(1, command, tmp_path / "nowhere") or command == "claims"
-    sentence = refused(1, command, tmp_path)
+    more = MORE.get(command, [])
+    nowhere = tmp_path / "nowhere"
+    sentence = refused(2, command, nowhere, *more)
+    assert sentence == f"there is no {nowhere}: give the directory of a run; grokscope runs lists them."
+    sentence = refused(1, command, tmp_path, *more)
     assert "holds no run" in sentence
     assert "give " in sentence
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.cadence import Cadence
 from grokscope.errors import CheckpointError, UsageError
+from grokscope.execution.fits import check_fits
 from grokscope.execution.parent import HISTORY_INPUT, STATE_INPUT, member_of, state_at
 from grokscope.execution.place import place_of
 from grokscope.execution.plan import parse_intervention, stored_spec
 from grokscope.execution.progress import Progress
-from grokscope.execution.train import check_points, train
+from grokscope.execution.train import train
 from grokscope.settings import InterventionSettings
 from grokscope.spec import Parent, Spec, override, resolve
 from grokscope.store import CheckpointStore, StoredRun, log_lines
@@ -238,15 +239,10 @@ def _record(spec: Spec, at: int, last: int) -> dict[str, Any]:
 
 def _check_fits(branch: Spec, stored: StateDict) -> None:
     """Refuse a branch whose learner cannot go on from the state, before anything is written."""
-    from grokscope.numerics import applied
-
-    with applied(branch.numerics):
-        learner = branch.learner.build()
-        check_points(branch, learner)
-        try:
-            learner.restore([branch], [branch.task.build(branch.seed)], stored)
-        except CheckpointError as error:
-            raise UsageError(f"a branch goes on with the moments of the run's own optimizer, but {error}") from error
+    try:
+        check_fits([branch], stored)
+    except CheckpointError as error:
+        raise UsageError(f"a branch goes on with the moments of the run's own optimizer, but {error}") from error
 
 
 def _check_finite(run: StoredRun, stored: StateDict, at: int) -> None:

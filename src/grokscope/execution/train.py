@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.errors import CheckpointError, StoreError, UsageError
+from grokscope.errors import CheckpointError, StoreError
+from grokscope.execution.fits import check_begins, check_points
 from grokscope.execution.place import TRANSIENT, Place, environment, find_place, place_of, write_group
 from grokscope.execution.plan import document
 from grokscope.execution.progress import Moment, Progress, Silent
@@ -62,8 +63,9 @@ def resume(directory: Path, *, progress: Progress | None = None) -> list[Path]:
 def _train(
     specs: Sequence[Spec], place: Place, root: Path, progress: Progress, inputs: Mapping[str, bytes] | None = None
 ) -> None:
+    check_begins(specs)
     with contextlib.ExitStack() as stack:
-        # spec.json is written before torch is loaded, so that even a failed import leaves a trace
+        # unless torch had to be asked, spec.json is written before it is loaded: even a failed import leaves a trace
         writers = []
         for spec, directory in zip(specs, place.members, strict=True):
             if (directory / "spec.json").exists():
@@ -257,16 +259,6 @@ def _restored(
     # none is usable: what is left of them must not be mistaken for checkpoints of the new start
     store.remove_after(-1)
     return None, {}
-
-
-def check_points(spec: Spec, learner: Learner) -> None:
-    """Refuse an intervention at a point that the learner does not offer."""
-    for part in spec.interventions:
-        if part.point not in learner.points:
-            raise UsageError(
-                f"the intervention {part.name} acts on the {part.point}, which the learner {spec.learner.name} does "
-                f"not offer; it offers {', '.join(sorted(learner.points)) or 'none'}."
-            )
 
 
 def _moment(step: int, limit: int, observers: Sequence[Observer]) -> Moment:

@@ -16,7 +16,7 @@ from grokscope.learners.base import StateDict
 from grokscope.learners.capture import Captured
 from grokscope.learners.losses import loss_function
 from grokscope.learners.optim.base import Optimizer
-from grokscope.learners.update import Kernel, Lift, Moving, at_activations, clamped, solo, update
+from grokscope.learners.update import Kernel, Lift, Moving, as_it_is, at_activations, clamped, solo, update
 from grokscope.rng import derive, generator
 from grokscope.settings import Point
 from grokscope.snapshot import Snapshot, Source, StepRecord, infer_roles, module_forward
@@ -42,14 +42,10 @@ class GradientState:
     captured: Captured | None = None
 
 
-def _as_it_is(function: Any) -> Any:
-    return function
-
-
 class GradientLearner:
     """Trains one member. ``Ensemble`` overrides the few places where a member axis appears."""
 
-    lift: Lift = staticmethod(_as_it_is)
+    lift: Lift = staticmethod(as_it_is)
 
     @property
     def points(self) -> frozenset[Point]:
@@ -117,6 +113,7 @@ class GradientLearner:
         state = GradientState(specs, tasks, kernel, optimizer, moving, initial, sources, None)
         if not streaming:
             state.batch = self._batch(state, 0)
+        self._check_clamps(state)
         return state
 
     def restore(self, specs: Sequence[Spec], tasks: Sequence[Task], stored: StateDict) -> GradientState:
@@ -162,6 +159,8 @@ class GradientLearner:
 
     def advance(self, state: GradientState, n: int) -> GradientState:
         """Return ``state`` after n more updates (the same object); no value is read back on the way."""
+        if n == 0:
+            return state
         if state.specs[0].numerics.path == "graph":
             assert state.batch is not None
             if state.captured is None:
@@ -220,6 +219,18 @@ class GradientLearner:
         return StateDict(self._flat(state.moving), {"step": state.step})
 
     # -- parts ------------------------------------------------------------------------------------
+
+    def _check_clamps(self, state: GradientState) -> None:
+        """Let each clamp act once on two examples: a unit or site that is not there is told before any step is made."""
+        module = state.sources[0].module
+        some = next(iter(state.sources[0].probes.values()), None)
+        if module is None or some is None:
+            return
+        for part, tensors in zip(state.kernel.interventions, state.moving.interventions, strict=True):
+            if part.point == "activation":
+                own = {name: self._pick(tensor, 0) for name, tensor in tensors.items()}
+                with torch.no_grad(), clamped(module, [part], [own], part.start):
+                    module(some.inputs[:2])
 
     def _batch(self, state: GradientState, step: int) -> Batch:
         numerics = state.specs[0].numerics
