@@ -198,7 +198,7 @@ def test_what_cannot_be_compared_is_told(one: StoredRun, tmp_path: Path) -> None
     assert refused(2, "compare", one.directory) == few
     sentence = refused(2, "compare", one.directory, one.directory / ".." / one.directory.name)
     assert sentence.endswith("is given twice: name different runs.")
-    assert refused(1, "compare", one.directory, tmp_path / "none").endswith("give the directory of a run.")
+    assert refused(2, "compare", one.directory, tmp_path / "none").startswith(f"there is no {tmp_path / 'none'}:")
 
 
 # -- the library -----------------------------------------------------------------------------------

@@ -154,7 +154,9 @@ def test_wrong_names_are_told(one: StoredRun, tmp_path: Path) -> None:
     assert sentence == "unknown measure 'fouriar': did you mean 'fourier'?"
     assert refused(2, "measure", one.directory, "--measures", ",").startswith("name at least one measure")
     assert "--measures" in refused(2, "measure", one.directory)
-    assert refused(1, "measure", tmp_path / "none", "--measures", "gini").endswith("give the directory of a run.")
+    assert refused(2, "measure", tmp_path / "none", "--measures", "gini").startswith(
+        f"there is no {tmp_path / 'none'}:"
+    )
     stray = tmp_path / "0000000001.safetensors"
     stray.write_bytes(b"x")
     sentence = refused(2, "measure", stray, "--measures", "gini")
