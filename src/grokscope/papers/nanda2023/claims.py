@@ -64,7 +64,15 @@ CLAIMS = (
         "rank",
         "sparse_weights",
         "Sec. 4.1, Fig. 3",
-        paper=sheet(residual=(None, 0.03), keys=(3, 6), embedding_keys=(3, 6), rank_gap=(None, 0.05)),
+        paper=ours(
+            "the specification's residual, keys and gap; its 3 to 6 keys are asked of the embedding as well, which the "
+            "claim names (added after seed 0 of this scale was seen, which has 3; it decides no verdict there)",
+            calibrated=False,
+            residual=(None, 0.03),
+            keys=(3, 6),
+            embedding_keys=(3, 6),
+            rank_gap=(None, 0.05),
+        ),
         cpu=ours(
             "the specification's residual, and its gap at K = 3 (σ_7/σ_6) at whatever K a seed has: it has three keys "
             "on its one seed, where 100-102 have 4, 2 and 4 in either matrix (residual 0.04, 0.03, 0.07; gap 0.005, "
