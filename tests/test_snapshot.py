@@ -16,10 +16,11 @@ from grokscope import registry
 from grokscope.batch import Batch
 from grokscope.errors import GrokscopeError, UsageError
 from grokscope.facts import Facts, InputGeometry
+from grokscope.forward import module_forward
 from grokscope.learners.gradient import GradientLearner
 from grokscope.measures.base import evaluate
 from grokscope.rng import generator
-from grokscope.snapshot import Snapshot, Source, infer_roles, module_forward
+from grokscope.snapshot import Snapshot, Source, infer_roles
 
 
 def draw(*shape: int, name: str = "draw") -> Tensor:

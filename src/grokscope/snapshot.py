@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,10 +13,14 @@ from torch import Tensor, nn
 from grokscope.batch import Batch
 from grokscope.errors import GrokscopeError, UsageError, unknown
 from grokscope.facts import Facts
+from grokscope.forward import Call, Forward, module_forward, private_copy, sites
+from grokscope.matrices import WeightMatrix, weight_matrices
+from grokscope.real_inputs import RealInputs, real_inputs
 from grokscope.registry import load
 from grokscope.rng import generator
+from grokscope.roles import infer_roles
+from grokscope.visits import Visit, watched
 
-Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 Role = str | Callable[[Mapping[str, Tensor]], Tensor]
 
 
@@ -97,13 +98,15 @@ class Snapshot:
         roles: Mapping[str, Role] | None = None,
         initial: Snapshot | None = None,
         eval_chunk: int | None = None,
+        forward: Call | None = None,
+        loss: str | None = None,
     ) -> Snapshot:
         """Return a snapshot of any module, to keep: its parameters are copied, the module is left alone.
 
         Predictions are those of a private copy in evaluation mode (no dropout, running statistics).
 
         Args:
-            model: any module that maps one input tensor to one output tensor.
+            model: any module.
             step: the optimizer step it is at.
             train: (inputs, targets) it was trained on, if measures are to see them.
             test: (inputs, targets) held out, if there are any.
@@ -113,18 +116,25 @@ class Snapshot:
                 module is not wanted.
             initial: the snapshot at the start, for measures that compare with it.
             eval_chunk: inputs to a forward pass; None is all at once.
+            forward: how the model is asked to predict, where ``model(inputs)`` is not it:
+                ``lambda model, inputs: model(input_ids=inputs).logits``.
+            loss: ``cross-entropy`` or ``mean-squared-error``, where the targets do not say it.
+
+        Raises:
+            UsageError: the module cannot be copied, or has parameters without values.
         """
-        with torch.no_grad():
-            private = copy.deepcopy(getattr(model, "_orig_mod", model)).eval()
+        private = private_copy(model)
         given = {"train": train, "test": test}
         batches = {n: b if isinstance(b, Batch) else Batch(*b) for n, b in given.items() if b is not None}
         source = Source(
-            forward=module_forward(private),
+            forward=module_forward(private, call=forward),
             probes={**batches, **(probes or {})},
             facts=facts,
             roles={**infer_roles(private), **(roles or {})},
             module=private,
             eval_chunk=eval_chunk,
+            loss=loss,
+            plain=module_forward(private, call=forward),
         )
         return cls(
             source,
@@ -250,6 +260,14 @@ class Snapshot:
             return self._source.forward(everything, inputs)
         return torch.cat([self._source.forward(everything, part) for part in inputs.split(chunk)])
 
+    def predict_with(self, tensors: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """Return the outputs for ``inputs`` with other values of some parameters; differentiable in both.
+
+        All inputs go through at once: the caller bounds their number.
+        """
+        self._check()
+        return self._source.forward({**self._parameters, **self._buffers, **tensors}, inputs)
+
     def logits(self, probe: str) -> Tensor:
         """Return the outputs on a probe, shape (examples, outputs); part of a larger probe is looked up there."""
         batch = self.probe(probe)
@@ -287,6 +305,61 @@ class Snapshot:
                 plain({**self._parameters, **self._buffers}, part)
         return torch.cat(found)
 
+    @property
+    def module(self) -> nn.Module | None:
+        """The private module, for its structure: its own parameters need not be those of the snapshot."""
+        return self._source.module
+
+    def watch(self, inputs: Tensor, see: Callable[[Visit], None]) -> None:
+        """Run the forward pass chunk by chunk, and show ``see`` each use of a layer or nonlinearity in it.
+
+        Tensors of a visit are those of one chunk; nothing is kept. The pass is the module's own, not its fast path.
+
+        Raises:
+            UsageError: there is no module to look into.
+        """
+        self._check()
+        module = self._source.module
+        if module is None:
+            raise UsageError("this learner has no module whose forward pass could be watched.")
+        plain = self._source.plain or module_forward(module)
+        with torch.no_grad(), watched(module, see):
+            for part in inputs.split(self._source.eval_chunk or max(len(inputs), 1)):
+                plain({**self._parameters, **self._buffers}, part)
+
+    def real_inputs(self, probe: str) -> RealInputs | None:
+        """Return the points of a probe at which derivatives with respect to the input can be taken, or None.
+
+        The inputs themselves where they are real numbers; where they are tokens, the output of the embedding.
+        """
+        batch = self.probe(probe)
+        everything = {**self._parameters, **self._buffers}
+        return self.memo(("real inputs", probe), lambda: real_inputs(self._source, everything, batch))
+
+    def in_double(self) -> Snapshot:
+        """Return the same moment in float64, parameters, buffers and data: for derivatives of second order."""
+
+        def compute() -> Snapshot:
+            def cast(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+                return {name: t.double() if t.is_floating_point() else t for name, t in tensors.items()}
+
+            probes = {name: batch.to(batch.inputs.device, torch.float64) for name, batch in self.probes.items()}
+            return Snapshot(
+                replace(self._source, probes=probes),
+                step=self.step,
+                parameters=cast(self._parameters),
+                buffers=cast(self._buffers),
+                initial=self._initial,
+                clocks=self.clocks,
+            )
+
+        return self.memo("in double", compute)
+
+    def matrices(self) -> list[WeightMatrix]:
+        """Return the weight matrices: fused projections split, tied weights once; those without values left out."""
+        module = self._source.module
+        return self.memo("matrices", lambda: weight_matrices(self._parameters, module)[0])
+
     def singular_values(self, name: str) -> Tensor:
         """Return the singular values of a parameter seen as (rows, everything else), descending, in float64."""
 
@@ -295,87 +368,3 @@ class Snapshot:
             return torch.linalg.svdvals(matrix.reshape(len(matrix), -1))
 
         return self.memo(("singular values", name), compute)
-
-
-def module_forward(module: nn.Module, *, fast: bool = False) -> Forward:
-    """Return the functional forward of a module over named tensors, by its ``fast_forward`` if asked."""
-    if not fast:
-        return lambda tensors, inputs: torch.func.functional_call(module, dict(tensors), (inputs,))
-    wrapper = _FastPath(module)
-    return lambda tensors, inputs: torch.func.functional_call(
-        wrapper, {f"plain.{name}": tensor for name, tensor in tensors.items()}, (inputs,)
-    )
-
-
-class _FastPath(nn.Module):
-    """The same parameters under another forward, so that ``functional_call`` reaches it."""
-
-    def __init__(self, plain: nn.Module) -> None:
-        super().__init__()
-        self.plain = plain
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.plain.fast_forward(inputs)  # type: ignore[operator]
-
-
-@contextmanager
-def sites(
-    module: nn.Module, actions: Mapping[str, Callable[[Tensor], Tensor | None]], *, first: bool = False
-) -> Iterator[set[str]]:
-    """Within the context, pass the outputs of named submodules through functions; yields those that fired.
-
-    A function that returns None only looks; one that returns a tensor replaces the output. ``first`` ones
-    act before those already there, which then see the replaced output.
-
-    Raises:
-        UsageError: a name is no submodule, or a site did not fire in a forward within the context.
-    """
-    modules = dict(module.named_modules())
-    fired: set[str] = set()
-    handles = []
-    try:
-        for name, action in actions.items():
-            if name not in modules:
-                raise unknown("site", name, [known for known in modules if known])
-
-            def hook(_module: nn.Module, _inputs: Any, output: Tensor, name: str = name, action: Any = action) -> Any:
-                fired.add(name)
-                return action(output)
-
-            handles.append(modules[name].register_forward_hook(hook, prepend=first))
-        yield fired
-        silent = set(actions) - fired
-        if silent:
-            raise UsageError(
-                f"the site {sorted(silent)[0]!r} did not fire: the forward pass does not use that submodule."
-            )
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def infer_roles(module: nn.Module) -> dict[str, str]:
-    """Return the parameters of a module that play the common roles: ``embedding`` and ``readout``.
-
-    The embedding is the matrix called W_E, wte, embed or the like, else that of the first ``nn.Embedding``;
-    the readout the matrix called W_U, lm_head, unembed, classifier or the like, else that of the last linear
-    layer.
-    """
-    roles: dict[str, str] = {}
-    matrices = [name for name, parameter in module.named_parameters() if parameter.ndim == 2]
-    for name, child in module.named_modules():
-        prefix = f"{name}." if name else ""
-        if isinstance(child, nn.Embedding):
-            roles.setdefault("embedding", f"{prefix}weight")
-        elif isinstance(child, nn.Linear):
-            roles["readout"] = f"{prefix}weight"
-    for role, words in (
-        ("embedding", ("W_E", "wte", "tok_emb", "token_embedding", "embed", "embedding")),
-        ("readout", ("W_U", "lm_head", "unembed", "classifier", "readout", "head")),
-    ):
-        for word in words:
-            named = [name for name in matrices if re.search(rf"(^|\.){word}(\.weight)?$", name)]
-            if named:
-                roles[role] = named[0]
-                break
-    return roles

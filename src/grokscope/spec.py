@@ -333,8 +333,9 @@ def _check_measures(spec: Spec) -> None:
     known = set(registry.MEASURES)
     for recording in spec.record.plan():
         for name in recording.measures:
-            if name not in known:
-                registry.MEASURES.get(name)  # raises, with the nearest names
+            base = name.partition(":")[0]
+            if base not in known:
+                registry.MEASURES.get(base)  # raises, with the nearest names
 
 
 def _resolve_path(spec: Spec) -> Spec:

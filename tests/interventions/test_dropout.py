@@ -13,9 +13,9 @@ from torch.nn import functional
 import toys
 from driving import Training, log, run
 from grokscope.errors import UsageError
+from grokscope.forward import module_forward
 from grokscope.interventions.dropout import Dropout
 from grokscope.rng import derive, words
-from grokscope.snapshot import module_forward
 from grokscope.spec import Spec
 
 SITE = "at_hidden.0"

@@ -13,10 +13,10 @@ import toys
 from driving import Training, log, run
 from grokscope.batch import Batch
 from grokscope.errors import UsageError
+from grokscope.forward import module_forward
 from grokscope.learners.losses import loss_function
 from grokscope.learners.settings import SGDSettings
 from grokscope.learners.update import Kernel, Moving, update
-from grokscope.snapshot import module_forward
 from grokscope.spec import Spec, override, resolve
 
 SGD: dict[str, Any] = {

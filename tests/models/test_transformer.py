@@ -11,11 +11,11 @@ from torch import Tensor
 
 from grokscope.errors import UsageError
 from grokscope.facts import Facts, SequenceLayout
+from grokscope.forward import module_forward
 from grokscope.models.settings import ModularTransformerSettings
 from grokscope.models.transformer import ModularTransformer, neuron_to_logit
 from grokscope.rng import generator
 from grokscope.settings import ModelSettings
-from grokscope.snapshot import module_forward
 from grokscope.spec import resolve
 
 # all sequences end in the same token; they end in different ones; longer ones, a constant in the middle

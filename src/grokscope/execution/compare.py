@@ -114,7 +114,7 @@ def shared_keys(runs: Sequence[StoredRun], keys: Sequence[str] = ()) -> list[str
         return list(dict.fromkeys(keys))
     everywhere = {key for key in known if all(key in one for one in having) and "@" not in key}
     measures = {*MEASURES, *OWN}
-    performance = {key for key in known if "@" not in key and key.split("/")[0] not in measures}
+    performance = {key for key in known if "@" not in key and key.split("/")[0].partition(":")[0] not in measures}
     return [*sorted(performance), *sorted(everywhere - performance)]
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from grokscope.errors import CheckpointError, StoreError, UsageError
 from grokscope.execution.observe import Row, transient_name
 from grokscope.execution.posthoc import opened, usable_steps
-from grokscope.registry import MEASURES
 from grokscope.store import ENDED, RunWriter, StoredRun, decode_value, read_lines, seal
 
 if TYPE_CHECKING:
@@ -94,9 +93,11 @@ def read_checkpoints(
         UsageError: an unknown measure, or a step without a checkpoint.
         StoreError: there is no checkpoint.
     """
+    from grokscope.measures.base import named
+
     if not measures:
         raise UsageError("name at least one measure; grokscope list measures shows them.")
-    chosen: list[Measure] = [MEASURES.get(name) for name in dict.fromkeys(measures)]
+    chosen: list[Measure] = [named(name) for name in dict.fromkeys(measures)]
     known = usable_steps(run)
     if not known:
         raise StoreError(
@@ -211,14 +212,10 @@ class _Look:
 
     def take(self, snapshot: Snapshot) -> None:
         """Measure one moment; what fails is a problem and ends nothing."""
-        from grokscope.measures.base import evaluate, why_not
+        from grokscope.measures.base import DoesNotApply, evaluate
 
         measure = self.measure
         try:
-            reason = why_not(measure, snapshot)
-            if reason is not None:
-                self.reason = reason
-                return
             found = evaluate(measure, snapshot)
             arrays = {measure.name: found.arrays}
             rows = list(found.rows)
@@ -229,6 +226,9 @@ class _Look:
                 later = self._in_hindsight({**collected.kept, **collected.transient})
                 rows += later.rows
                 arrays[f"{measure.name}.hindsight"] = later.arrays
+        except DoesNotApply as reason:
+            self.reason = str(reason)
+            return
         except Exception as error:
             self.problems.append(f"at step {snapshot.step}: {type(error).__name__}: {error}")
             return

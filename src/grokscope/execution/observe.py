@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grokscope.errors import nearest
 from grokscope.execution.place import TRANSIENT
 from grokscope.loop.encoding import encode_tensors
-from grokscope.measures.base import Measure, evaluate, why_not
-from grokscope.registry import MEASURES
+from grokscope.measures.base import DoesNotApply, Measure, evaluate, named
 from grokscope.spec import Recording, Spec, StopRule
 from grokscope.store import RunWriter, StoredRun, flat_key
 
@@ -36,7 +36,7 @@ class Observer:
         self.spec = spec
         self.writer = writer
         self.measures: dict[str, Measure] = {
-            name: MEASURES.get(name) for recording in spec.record.plan() for name in recording.measures
+            name: named(name) for recording in spec.record.plan() for name in recording.measures
         }
         self.latest: dict[str, float] = {}
         self.ended: str | None = None
@@ -78,16 +78,15 @@ class Observer:
     def _evaluate(self, measure: Measure, snapshot: Snapshot) -> list[Row]:
         step = snapshot.step
         try:
-            reason = why_not(measure, snapshot)
-            if reason is not None:
-                self._tell_once("measure_does_not_apply", measure, reason, step)
-                return []
             reading = evaluate(measure, snapshot)
             arrays = {measure.name: reading.arrays}
             if measure.hindsight is not None:
                 collected = snapshot.memo(("collected", measure.name), lambda: None)
                 # the arrays of the online variant follow from these, and hindsight writes its own
                 arrays = {measure.name: collected.kept, transient_name(measure.name): collected.transient}
+        except DoesNotApply as reason:
+            self._tell_once("measure_does_not_apply", measure, str(reason), step)
+            return []
         except Exception as error:
             # a broken measure must never end a training
             self._tell_once("measure_failed", measure, f"{type(error).__name__}: {error}", step)
@@ -135,7 +134,7 @@ def rows_of(snapshot: Snapshot, names: Sequence[str]) -> list[tuple[str, str | N
     """Return the rows that the named measures give at a snapshot, as they would be logged live."""
     rows: list[tuple[str, str | None, float]] = []
     for name in names:
-        measure: Any = MEASURES.get(name)
-        if why_not(measure, snapshot) is None:
+        measure = named(name)
+        with contextlib.suppress(DoesNotApply):
             rows += evaluate(measure, snapshot).rows
     return rows

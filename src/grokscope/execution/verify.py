@@ -108,9 +108,10 @@ def _replay(run: StoredRun) -> Finding:
 
     from grokscope.execution.measure import read_checkpoints
     from grokscope.execution.posthoc import usable_steps
+    from grokscope.measures.base import named
     from grokscope.registry import MEASURES
 
-    measures = [MEASURES.get(name) for name in run.spec["record"]["measures"] if name in MEASURES]
+    measures = [named(name) for name in run.spec["record"]["measures"] if name.partition(":")[0] in MEASURES]
     names = [measure.name for measure in measures if measure.kind == "point"]
     steps = usable_steps(run)
     if not steps or not names:

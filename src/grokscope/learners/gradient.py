@@ -12,6 +12,7 @@ from torch import Tensor
 
 from grokscope.batch import Batch
 from grokscope.errors import CheckpointError, UsageError, unknown
+from grokscope.forward import module_forward
 from grokscope.learners.base import StateDict
 from grokscope.learners.capture import Captured
 from grokscope.learners.losses import loss_function
@@ -19,7 +20,7 @@ from grokscope.learners.optim.base import Optimizer
 from grokscope.learners.update import Kernel, Lift, Moving, as_it_is, at_activations, clamped, solo, update
 from grokscope.rng import derive, generator
 from grokscope.settings import Point
-from grokscope.snapshot import Snapshot, Source, StepRecord, infer_roles, module_forward
+from grokscope.snapshot import Snapshot, Source, StepRecord, infer_roles
 
 if TYPE_CHECKING:
     from grokscope.spec import Spec

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from grokscope.batch import Batch
+from grokscope.forward import Forward, sites
 from grokscope.learners.losses import Loss
 from grokscope.learners.optim.base import Optimizer
 from grokscope.settings import InterventionSettings
-from grokscope.snapshot import Forward, sites
 
 Lift = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Identity for one member; ``torch.vmap`` for an ensemble, whose tensors have a leading member axis."""

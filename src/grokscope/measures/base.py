@@ -8,13 +8,15 @@ variant, whose keys end in ``_online``, takes each snapshot as its own reference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from grokscope.errors import UsageError
+from grokscope.errors import UsageError, unknown
+from grokscope.forward import neutral
 from grokscope.registry import MEASURES
 
 if TYPE_CHECKING:
@@ -53,31 +55,96 @@ class Hindsight:
     compare: Callable[[dict[str, Tensor], dict[str, Tensor]], Result]
 
 
+class DoesNotApply(UsageError):
+    """A measure has nothing to say about a model; the message is the sentence that says why."""
+
+
 @dataclass(frozen=True)
 class Measure:
     """A named, versioned measure.
 
-    ``needs`` lists what a snapshot must have: ``labels``, ``train``, ``test``, ``probe:NAME``,
-    ``cyclic`` (targets are sums modulo the order), ``role:NAME``, ``site:NAME`` (a submodule), ``update``. Keys
-    are written as ``name/key``, except by measures with ``bare_keys``, whose keys already have that form. ``cites`` are
-    the papers it comes from: keys of ``grokscope.citations``, or BibTeX entries.
+    ``needs`` lists what a snapshot must have: ``labels``, ``classes`` (labels that are classes), ``train``, ``test``,
+    ``probe:NAME``, ``initial`` (the snapshot at the start), ``module`` (whose forward can be looked into),
+    ``real-inputs`` (of the training data, or an embedding), ``cyclic`` (targets are sums modulo the order),
+    ``role:NAME``, ``site:NAME`` (a submodule), ``update``. What can only be seen in the model itself a measure
+    finds out as it computes, and raises :class:`DoesNotApply`. Keys are written as ``name/key``, except by
+    measures with ``bare_keys``, whose keys already have that form. ``options`` are the keyword arguments of
+    ``compute`` with their defaults; :func:`named` sets them. ``cites`` are the papers it comes from: keys of
+    ``grokscope.citations``, or BibTeX entries.
     """
 
     name: str
     version: int
     keys: Mapping[str, Key]
     reference: str
-    compute: Callable[[Snapshot], Result] | None = None
+    compute: Callable[..., Result] | None = None
     hindsight: Hindsight | None = None
     kind: Literal["point", "step", "hindsight"] = "point"
     needs: tuple[str, ...] = ()
     cost: Literal["cheap", "normal", "heavy"] = "cheap"
     bare_keys: bool = False
     cites: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def key(self, name: str) -> str:
         """Return the stored form of one of its keys."""
         return name if self.bare_keys else f"{self.name}/{name}"
+
+
+def named(name: str) -> Measure:
+    """Return the registered measure of a name, with options where the name has some: ``sparsity:threshold=0.1``.
+
+    A measure with options is another measure: its keys begin with the whole name, so that no two settings mix.
+
+    Raises:
+        UsageError: no such measure, no such option, or a value of the wrong type.
+
+    Example:
+        >>> named("weights").name
+        'weights'
+    """
+    base, _, text = name.partition(":")
+    measure: Measure = MEASURES.get(base)
+    if not text:
+        return measure
+    given: dict[str, Any] = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"{name!r}: write options of a measure as NAME:key=value,key=value.")
+        if key not in measure.options:
+            raise unknown(f"option of {base}", key, measure.options)
+        given[key] = _value(f"{base}:{key}", value, measure.options[key])
+    return with_options(measure, **given)
+
+
+def with_options(measure: Measure, **options: Any) -> Measure:
+    """Return a measure with some options set; without any, or with its defaults, the measure itself.
+
+    Raises:
+        UsageError: no such option.
+    """
+    for key in options:
+        if key not in measure.options:
+            raise unknown(f"option of {measure.name}", key, measure.options)
+    changed = {key: value for key, value in sorted(options.items()) if value != measure.options[key]}
+    if not changed or measure.compute is None:
+        return measure
+    name = f"{measure.name}:{','.join(f'{key}={value}' for key, value in changed.items())}"
+    everything = {**measure.options, **changed}
+    return replace(measure, name=name, options=everything, compute=partial(measure.compute, **changed))
+
+
+def _value(option: str, text: str, default: Any) -> Any:
+    kind = type(default)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if default is None:
+            return float(text) if text != "none" else None
+        return kind(text)
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{option} = {text!r}: it takes a value like {default!r}.") from error
 
 
 @dataclass(frozen=True)
@@ -95,6 +162,10 @@ def why_not(measure: Measure, snapshot: Snapshot) -> str | None:
         kind, _, name = need.partition(":")
         if kind == "labels" and not any(batch.targets is not None for batch in snapshot.probes.values()):
             return f"{measure.name} needs labelled data; this snapshot has none."
+        if kind == "classes" and not any(
+            b.targets is not None and not b.targets.is_floating_point() for b in snapshot.probes.values()
+        ):
+            return f"{measure.name} needs data labelled with classes; this snapshot has none."
         if kind in ("train", "test") and kind not in snapshot.probes:
             return f"{measure.name} needs {kind} data; this snapshot has none."
         if kind == "probe" and name not in snapshot.probes:
@@ -107,24 +178,56 @@ def why_not(measure: Measure, snapshot: Snapshot) -> str | None:
             return f"{measure.name} needs to know which parameter is the {name}: give roles={{{name!r}: ...}}."
         if kind == "site" and not snapshot.has_site(name):
             return f"{measure.name} looks at the submodule {name!r}; this model has none of that name."
+        if kind == "initial" and snapshot.initial is None:
+            return f"{measure.name} compares with the start of the training; this snapshot does not know it."
+        if kind == "module" and snapshot.module is None:
+            return f"{measure.name} looks inside a forward pass; this learner has no module to look into."
+        if kind == "real-inputs" and ("train" not in snapshot.probes or snapshot.real_inputs("train") is None):
+            return (
+                f"{measure.name} differentiates with respect to the input; this model has neither training inputs "
+                "that are real numbers nor an embedding layer for its tokens."
+            )
         if kind == "update" and snapshot.trial_step() is None:
             return f"{measure.name} looks at an update of the parameters; this snapshot has no update to look at."
     return None
 
 
+def battery(snapshot: Snapshot, measures: Iterable[Measure | str] | None = None) -> dict[str, Reading | str]:
+    """Return what each measure gives at a snapshot, or the sentence that says why it does not apply.
+
+    Args:
+        snapshot: a moment of any model.
+        measures: measures or their names, with options or without; all registered ones if None.
+    """
+    found: dict[str, Reading | str] = {}
+    for given in MEASURES if measures is None else measures:
+        measure = named(given) if isinstance(given, str) else given
+        try:
+            found[measure.name] = evaluate(measure, snapshot)
+        except DoesNotApply as reason:
+            found[measure.name] = str(reason)
+    return found
+
+
 def evaluate(measure: Measure | str, snapshot: Snapshot) -> Reading:
     """Return what a measure, or the registered one of that name, gives at a snapshot.
 
-    A hindsight measure gives its ``_online`` variant.
+    A hindsight measure gives its ``_online`` variant. Autocast and inference mode around the call have no effect.
 
     Raises:
-        UsageError: there is no such measure, or it does not apply; the message says why.
+        DoesNotApply: the measure does not apply to this snapshot; the message says why.
+        UsageError: there is no such measure.
     """
     if isinstance(measure, str):
-        return evaluate(MEASURES.get(measure), snapshot)
+        return evaluate(named(measure), snapshot)
+    with neutral():
+        return _evaluate(measure, snapshot)
+
+
+def _evaluate(measure: Measure, snapshot: Snapshot) -> Reading:
     reason = why_not(measure, snapshot)
     if reason is not None:
-        raise UsageError(reason)
+        raise DoesNotApply(reason)
     hindsight = measure.hindsight
     if hindsight is not None:
         collected = snapshot.memo(("collected", measure.name), lambda: hindsight.collect(snapshot))

@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
 
 
+IGNORED = -100
+"""The target of positions that count for nothing, as in ``torch.nn.functional.cross_entropy``."""
+
+
 def losses(outputs: Tensor, targets: Tensor, *, kind: str = "cross-entropy") -> Tensor:
     """Return the loss of each example, (examples,), in float64: cross-entropy in nats, or mean squared error.
 
     Targets that are real numbers, or the ``kind`` ``mean-squared-error`` (class targets are then one-hot),
-    ask for the squared error averaged over outputs.
+    ask for the squared error averaged over outputs. Targets (examples, positions) give each example the mean
+    over its positions; those marked with -100 are left out.
 
     Example:
         >>> import torch
@@ -30,18 +35,29 @@ def losses(outputs: Tensor, targets: Tensor, *, kind: str = "cross-entropy") -> 
         targets = functional.one_hot(targets, outputs.shape[-1]).double()
     if targets.is_floating_point():
         return (outputs.double() - targets.double().view_as(outputs)).square().flatten(1).mean(1)
+    if targets.ndim > 1:
+        each = functional.cross_entropy(outputs.double().movedim(-1, 1), targets, reduction="none")
+        return _over_positions(each, targets)
     return functional.cross_entropy(outputs.double(), targets, reduction="none")
 
 
 def hits(outputs: Tensor, targets: Tensor, *, classes: int | None = None) -> Tensor:
     """Return 1 where the largest of the first ``classes`` outputs is the target, else 0, (examples,), in float64.
 
+    Targets (examples, positions) give each example the share of its positions, those marked with -100 left out.
+
     Example:
         >>> import torch
         >>> hits(torch.eye(2), torch.tensor([0, 0])).tolist()
         [1.0, 0.0]
     """
-    return (outputs[..., :classes].argmax(-1) == targets).double()
+    right = (outputs[..., :classes].argmax(-1) == targets).double()
+    return _over_positions(right, targets) if targets.ndim > 1 else right
+
+
+def _over_positions(each: Tensor, targets: Tensor) -> Tensor:
+    counted = (targets != IGNORED).double()
+    return (each * counted).flatten(1).sum(1) / counted.flatten(1).sum(1).clamp(min=1)
 
 
 def measure(snapshot: Snapshot) -> dict[str, Tensor]:
