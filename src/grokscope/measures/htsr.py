@@ -1,0 +1,164 @@
+"""Power-law tails of the spectra of weights: α of heavy-tailed self-regularisation (Martin and Mahoney 2021)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from torch import Tensor
+
+from grokscope.errors import UsageError, unknown
+from grokscope.linalg import entropies, marchenko_pastur, spectra, tails
+from grokscope.linalg.spectra import Layout
+from grokscope.linalg.tails import PowerLaw
+
+Mode = Literal["scale-free", "ww"]
+MODES = ("scale-free", "ww")
+LEAST_EIGENVALUES = 10
+"""Spectra of fewer eigenvalues are not fitted, as in WeightWatcher 0.7.5.5."""
+
+
+def fit(weight: Tensor, *, mode: Mode = "scale-free", layout: Layout = "pooled") -> PowerLaw:
+    """Return the power law of the tail of a weight's eigenvalues λ = σ²; see :func:`grokscope.linalg.tails.power_law`.
+
+    Args:
+        weight: (rows, columns) or (out, in, *kernel), of any floating dtype, on any device.
+        mode: ``scale-free`` drops the eigenvalues that are 0 but for rounding, whatever the scale of the weight;
+            ``ww`` does as WeightWatcher 0.7.5.5 on a CPU: the weight is rounded to float32, and λ ≤ 1e-5 are dropped.
+        layout: of a kernel, see :func:`grokscope.linalg.spectra.as_slices`.
+
+    Raises:
+        UsageError: the weight has no spectrum, fewer than two eigenvalues are left, or all of them are equal.
+
+    Example:
+        >>> import torch
+        >>> law = fit(torch.diag(torch.tensor([1.0, 2.0, 4.0, 8.0]).sqrt()))
+        >>> round(law.alpha, 4), round(law.xmin, 4), law.tail_count
+        (1.9618, 1.0, 4)
+    """
+    if mode not in MODES:
+        raise unknown("mode", str(mode), MODES)
+    used = spectra.checked(weight).float() if mode == "ww" else weight
+    found = spectra.eigenvalues(used, layout=layout)
+    return tails.power_law(found, threshold=threshold_of(weight, found, mode))
+
+
+def alpha(weight: Tensor, *, mode: Mode = "scale-free", layout: Layout = "pooled") -> float:
+    """Return the exponent α > 1 of the tail of a weight's eigenvalues; see :func:`fit`.
+
+    Raises:
+        UsageError: as :func:`fit`.
+
+    Example:
+        >>> import torch
+        >>> round(alpha(torch.diag(torch.tensor([1.0, 2.0, 4.0, 8.0]).sqrt())), 4)
+        1.9618
+    """
+    return fit(weight, mode=mode, layout=layout).alpha
+
+
+def threshold_of(weight: Tensor, eigenvalues: Tensor, mode: Mode) -> float:
+    """Return what an eigenvalue must exceed to be fitted; see :func:`fit`."""
+    if mode == "ww":
+        return tails.WW_THRESHOLD
+    relative = spectra.rank_tolerance(tuple(weight.shape), weight.dtype)
+    return float(eigenvalues.max()) * relative**2
+
+
+def spectral_summary(
+    weight: Tensor, *, mode: Mode = "scale-free", layout: Layout = "pooled", least: int = LEAST_EIGENVALUES
+) -> tuple[dict[str, float], Tensor]:
+    """Return everything that is read off a weight alone, from one SVD, and its eigenvalues, ascending.
+
+    Norms, ranks, entropies, the power law of the tail, and the Marchenko–Pastur fit of the bulk. What is undefined for
+    the weight (α of a matrix of rank one, the entropy of a zero matrix) is NaN. Kernels have their norms and ranks from
+    the flat matrix, and with ``pooled`` their tail and bulk from a second spectrum.
+
+    Args:
+        weight: (rows, columns) or (out, in, *kernel), of any floating dtype, on any device.
+        mode: see :func:`fit`.
+        layout: see :func:`fit`.
+        least: the tail and the bulk of fewer eigenvalues are not fitted.
+
+    Raises:
+        UsageError: the weight has no spectrum: it is not floating-point, empty, without values, NaN or infinite.
+
+    Example:
+        >>> import torch
+        >>> numbers, eigenvalues = spectral_summary(torch.eye(3))
+        >>> numbers["stable_rank"], numbers["l2"] ** 2, eigenvalues.tolist()
+        (3.0, 2.9999999999999996, [1.0, 1.0, 1.0])
+    """
+    used = spectra.checked(weight)
+    if mode == "ww":
+        used = used.float()
+    flat = spectra.singular_values(used, layout="flat")
+    slices = spectra.as_slices(used, layout=layout)
+    values = flat if weight.ndim == 2 or layout == "flat" else spectra.singular_values_of(slices)
+    eigenvalues = values.square().flip(0)
+    numbers = {
+        **spectra.matrix_norms(used),
+        **spectra.summary(flat, tolerance=spectra.rank_tolerance(tuple(used.shape), weight.dtype)),
+        **entropies.summary(used),
+        **tail_summary(eigenvalues, threshold=threshold_of(weight, eigenvalues, mode), least=least),
+        **bulk_summary(eigenvalues, (slices.shape[-2], slices.shape[-1]), least=least),
+    }
+    return numbers, eigenvalues
+
+
+def tail_summary(eigenvalues: Tensor, *, threshold: float, least: int = LEAST_EIGENVALUES) -> dict[str, float]:
+    """Return the power law of ascending eigenvalues and norms weighted with it, as numbers; NaN where there is none.
+
+    Example:
+        >>> import torch
+        >>> found = tail_summary(torch.tensor([1.0, 2.0, 4.0, 8.0]), threshold=0.0, least=2)
+        >>> round(found["alpha"], 4), round(found["alpha_hat"], 4), found["erg_gap"]
+        (1.9618, 1.7717, 0.0)
+    """
+    none = dict.fromkeys(TAIL, math.nan)
+    count, value = spectra.determinant_tail(eigenvalues.clamp_min(0).sqrt())
+    none |= {"detx_count": float(count), "detx_value": value}
+    if len(eigenvalues) < least:
+        return none
+    try:
+        laws = tails.minima(eigenvalues, threshold=threshold, most=2)
+    except UsageError:
+        return none
+    best = laws[0]
+    kept = eigenvalues[eigenvalues > threshold]
+    found = {
+        "alpha": best.alpha,
+        "distance": best.distance,
+        "xmin": best.xmin,
+        "xmax": best.xmax,
+        "sigma": best.sigma,
+        "tail_count": float(best.tail_count),
+        "alpha_hat": best.alpha * math.log10(best.xmax),
+        "log_alpha_norm": float((best.alpha * kept.log()).logsumexp(0)) / math.log(10),
+        "erg_gap": float(count - best.tail_count),
+    }
+    if len(laws) > 1:
+        found |= {"runner_up_alpha": laws[1].alpha, "runner_up_distance": laws[1].distance}
+    return none | found
+
+
+TAIL = (
+    *("alpha", "distance", "xmin", "xmax", "sigma", "tail_count", "alpha_hat", "log_alpha_norm"),
+    *("runner_up_alpha", "runner_up_distance", "detx_count", "detx_value", "erg_gap"),
+)
+BULK = ("mp_sigma", "mp_lower", "mp_upper", "mp_spikes", "mp_softrank", "mp_statistic", "mp_p_value")
+
+
+def bulk_summary(eigenvalues: Tensor, shape: tuple[int, int], *, least: int = LEAST_EIGENVALUES) -> dict[str, float]:
+    """Return the Marchenko–Pastur fit of eigenvalues as numbers; NaN where they are too few or all 0.
+
+    Example:
+        >>> import torch
+        >>> math.isnan(bulk_summary(torch.zeros(20), (20, 30))["mp_sigma"])
+        True
+    """
+    if len(eigenvalues) < least or float(eigenvalues.max()) == 0:
+        return dict.fromkeys(BULK, math.nan)
+    found = marchenko_pastur.fit(eigenvalues, shape)
+    numbers = (found.sigma, found.lower, found.upper, found.spikes, found.softrank, found.statistic, found.p_value)
+    return dict(zip(BULK, map(float, numbers), strict=True))
