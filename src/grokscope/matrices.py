@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
 from grokscope.visits import Kind, kind_of
@@ -15,7 +16,9 @@ LARGEST_KERNEL = 31
 
 _FUSED = re.compile(r"(^|[._])(in_proj_weight|qkv|qkv_proj|Wqkv|W_pack|c_attn|to_qkv|query_key_value)(\.weight)?$")
 _PER_HEAD = re.compile(r"query_key_value")
-_RECURRENT = re.compile(r"weight_(ih|hh)(_l\d+)?(_reverse)?$")
+_RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+)?(_reverse)?$")
+_NO_WEIGHT = re.compile(r"(^|\.)(bias|b_\w+|bias_[kv]|bias_[ih]h\w*|\w+_bias|masked_bias|\w*mask)$")
+"""Names of biases and masks, which may have any number of axes: one bias a head, GPT-2's causal mask ``attn.bias``."""
 _EMBEDDING = re.compile(r"(^|\.)(W_E|W_pos|wte|wpe|\w*emb(ed(ding)?s?)?\w*)(\.weight)?$", re.IGNORECASE)
 _GATES = {4: ("input", "forget", "cell", "output"), 3: ("reset", "update", "new")}
 _PARTS = ("query", "key", "value")
@@ -54,7 +57,8 @@ def weight_matrices(
     """Return the weight matrices among named tensors, and the reason why each other tensor of rank ≥ 2 is none.
 
     A tensor that appears under several names is given once. Fused query-key-value projections are split, and
-    the gates of recurrent layers. Vectors (biases, norms) are passed over without a word.
+    the gates of recurrent layers. Vectors (biases, norms) are passed over without a word, and so are biases and masks
+    with more axes, which are known by their names.
 
     Args:
         tensors: name -> tensor, as ``state_dict()`` gives them.
@@ -68,12 +72,13 @@ def weight_matrices(
          ('attn.in_proj_weight[value]', (2, 2))]
     """
     kinds = _kinds(module) if module is not None else {}
+    same = _ties(module) if module is not None else {}
     names: dict[tuple[object, ...], str] = {}
     ties: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}
     kept: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if tensor.ndim < 2:
+        if tensor.ndim < 2 or is_bias(name):
             continue
         reason = why_no_matrix(tensor)
         if reason is not None:
@@ -86,17 +91,30 @@ def weight_matrices(
         names[where] = name
         kept[name] = tensor
     found = [
-        WeightMatrix(part.name, part.kind, part.tensor, tuple(ties.get(name, ())))
+        replace(part, tied=tuple(dict.fromkeys([*ties.get(name, ()), *same.get(name, ())])))
         for name, tensor in kept.items()
         for part in split(name, tensor, kind=kinds.get(name), state=state_width(name, tensors))
     ]
     return found, skipped
 
 
+def is_bias(name: str) -> bool:
+    """Tell whether a tensor's name is that of a bias or a mask.
+
+    Example:
+        >>> [is_bias(name) for name in ("h.0.attn.bias", "blocks.0.attn.b_Q", "head.weight")]
+        [True, True, False]
+    """
+    return _NO_WEIGHT.search(name) is not None
+
+
 def why_no_matrix(tensor: Tensor) -> str | None:
     """Return the sentence that says why a tensor of rank ≥ 2 is no weight matrix, or None if it is one."""
     if tensor.is_meta:
         return "is on the meta device, where tensors have no values: load the weights first."
+    if tensor.layout != torch.strided:
+        kind = str(tensor.layout).removeprefix("torch.")
+        return f"is stored as {kind}, not as a dense tensor: call to_dense() on it first."
     if tensor.is_quantized or not (tensor.is_floating_point() or tensor.is_complex()):
         return f"holds {str(tensor.dtype).removeprefix('torch.')}, not real weights: dequantise it first."
     if tensor.is_complex():
@@ -107,9 +125,16 @@ def why_no_matrix(tensor: Tensor) -> str | None:
 
 
 def state_width(name: str, tensors: Mapping[str, Tensor]) -> int | None:
-    """Return the width of the state that a recurrent weight reads, from the weight beside it; else None."""
-    beside = tensors.get(name.replace("weight_ih", "weight_hh"))
-    return beside.shape[-1] if beside is not None and _RECURRENT.search(name) and beside.ndim == 2 else None
+    """Return the width of the cell of a recurrent layer that a weight belongs to, from those beside it; or None.
+
+    The projected output of an LSTM is narrower than its cell: ``weight_hr`` then tells, not ``weight_hh``.
+    """
+    match = _RECURRENT.search(name)
+    if match is None or match[1] == "hr":
+        return None
+    begin, end = name[: match.start(1)], name[match.end(1) :]
+    beside = tensors.get(f"{begin}hr{end}", tensors.get(f"{begin}hh{end}"))
+    return beside.shape[-1] if beside is not None and beside.ndim == 2 else None
 
 
 def split(name: str, tensor: Tensor, *, kind: Kind | None = None, state: int | None = None) -> Iterator[WeightMatrix]:
@@ -127,7 +152,7 @@ def split(name: str, tensor: Tensor, *, kind: Kind | None = None, state: int | N
             yield WeightMatrix(name, "convolution", tensor)
         else:
             # one matrix a head, say: heads × head width rows
-            yield WeightMatrix(name, kind or "linear", tensor.flatten(0, -2))
+            yield WeightMatrix(name, kind or _named(name), tensor.flatten(0, -2))
         return
     rows, columns = tensor.shape
     if _RECURRENT.search(name) and kind in (None, "recurrent"):
@@ -142,7 +167,20 @@ def split(name: str, tensor: Tensor, *, kind: Kind | None = None, state: int | N
         for part_name, part in zip(_PARTS, tensor.chunk(3, dim=1), strict=True):
             yield WeightMatrix(f"{name}[{part_name}]", "attention", part)
     else:
-        yield WeightMatrix(name, kind or ("embedding" if _EMBEDDING.search(name) else "linear"), tensor)
+        yield WeightMatrix(name, kind or _named(name), tensor)
+
+
+def _named(name: str) -> Kind:
+    """Return what a tensor of a name belongs to, where no module says it."""
+    return "embedding" if _EMBEDDING.search(name) else "linear"
+
+
+def _ties(module: nn.Module) -> dict[str, list[str]]:
+    """Return the other names of each parameter that has several: ``named_parameters`` gives the first name alone."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {each: [name for name in group if name != each] for group in names.values() for each in group}
 
 
 def _kinds(module: nn.Module) -> dict[str, Kind]:
