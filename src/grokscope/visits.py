@@ -148,7 +148,7 @@ class _Watcher(TorchFunctionMode):
         given = args[0] if args else keywords.get("input")
         if operation is None or not self._inside or not isinstance(given, Tensor) or not given.is_floating_point():
             return function(*args, **keywords)
-        in_place = keywords.get("inplace") or function.__name__.endswith("_") or True in args[1:]
+        in_place = keywords.get("inplace") or function.__name__.endswith("_") or any(one is True for one in args[1:])
         before = given.clone() if in_place else given
         output = function(*args, **keywords)
         path, module = self._inside[-1]
