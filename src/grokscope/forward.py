@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,16 +22,24 @@ Call = Callable[[nn.Module, Tensor], Any]
 def private_copy(model: nn.Module) -> nn.Module:
     """Return a copy of a module in evaluation mode, without the wrappers of compilation and data parallelism.
 
+    Hooks that others put on the module are left out: what they record is not to see a pass of ours.
+
     Raises:
         UsageError: the module cannot be copied, or holds parameters without values.
     """
+    plain = unwrapped(model)
     try:
         with torch.no_grad():
-            private = copy.deepcopy(unwrapped(model))
+            private = copy.deepcopy(plain, _hooks_left_out(plain))
     except RuntimeError as error:
         raise UsageError(
             f"the {type(model).__name__} cannot be copied ({_first_line(error)}): a tensor that is computed from "
             "parameters must not be kept as an attribute; torch.nn.utils.parametrizations does it properly."
+        ) from error
+    except Exception as error:
+        raise UsageError(
+            f"the {type(model).__name__} cannot be copied ({_first_line(error)}): keep what is no part of the network "
+            "(files, locks, loggers) out of its attributes."
         ) from error
     for name, child in list(private.named_modules()):
         for part, grandchild in list(child.named_children()):
@@ -43,6 +52,20 @@ def private_copy(model: nn.Module) -> nn.Module:
         if tensor.is_meta:
             raise UsageError(f"{name} is on the meta device, where tensors have no values: load the weights first.")
     return private.eval()
+
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def _hooks_left_out(model: nn.Module) -> dict[int, Any]:
+    """Return a memo for ``deepcopy`` by which a module's hooks are not copied; those of torch that make weights are."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for name in _HOOKS:
+            hooks = getattr(module, name)
+            own = {key: hook for key, hook in hooks.items() if type(hook).__module__.startswith("torch.nn.utils.")}
+            memo[id(hooks)] = OrderedDict(own)
+    return memo
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -51,8 +51,26 @@ class WeightMatrix:
         return self.tensor.flatten(2).permute(2, 0, 1) if self.tensor.ndim > 2 else self.tensor[None]
 
 
+@dataclass(frozen=True)
+class Structure:
+    """What a module says of its parameters that their names and shapes do not.
+
+    Attributes:
+        kinds: name -> what it belongs to.
+        ties: name -> the other names of the same parameter.
+    """
+
+    kinds: Mapping[str, Kind]
+    ties: Mapping[str, Sequence[str]]
+
+
+def structure_of(module: nn.Module) -> Structure:
+    """Return what a module says of its parameters, in plain values."""
+    return Structure(_kinds(module), _ties(module))
+
+
 def weight_matrices(
-    tensors: Mapping[str, Tensor], module: nn.Module | None = None
+    tensors: Mapping[str, Tensor], module: nn.Module | Structure | None = None
 ) -> tuple[list[WeightMatrix], dict[str, str]]:
     """Return the weight matrices among named tensors, and the reason why each other tensor of rank ≥ 2 is none.
 
@@ -62,7 +80,8 @@ def weight_matrices(
 
     Args:
         tensors: name -> tensor, as ``state_dict()`` gives them.
-        module: the module they belong to, which tells convolutions and embeddings apart from their shapes.
+        module: the module they belong to, or its structure, which tells convolutions and embeddings apart from their
+            shapes.
 
     Example:
         >>> import torch
@@ -71,8 +90,7 @@ def weight_matrices(
         [('attn.in_proj_weight[query]', (2, 2)), ('attn.in_proj_weight[key]', (2, 2)),
          ('attn.in_proj_weight[value]', (2, 2))]
     """
-    kinds = _kinds(module) if module is not None else {}
-    same = _ties(module) if module is not None else {}
+    known = structure_of(module) if isinstance(module, nn.Module) else module or Structure({}, {})
     names: dict[tuple[object, ...], str] = {}
     ties: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}
@@ -91,9 +109,9 @@ def weight_matrices(
         names[where] = name
         kept[name] = tensor
     found = [
-        replace(part, tied=tuple(dict.fromkeys([*ties.get(name, ()), *same.get(name, ())])))
+        replace(part, tied=tuple(dict.fromkeys([*ties.get(name, ()), *known.ties.get(name, ())])))
         for name, tensor in kept.items()
-        for part in split(name, tensor, kind=kinds.get(name), state=state_width(name, tensors))
+        for part in split(name, tensor, kind=known.kinds.get(name), state=state_width(name, tensors))
     ]
     return found, skipped
 
@@ -180,7 +198,8 @@ def _ties(module: nn.Module) -> dict[str, list[str]]:
     names: dict[int, list[str]] = {}
     for name, parameter in module.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
-    return {each: [name for name in group if name != each] for group in names.values() for each in group}
+    groups = [group for group in names.values() if len(group) > 1]
+    return {each: [name for name in group if name != each] for group in groups for each in group}
 
 
 def _kinds(module: nn.Module) -> dict[str, Kind]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,44 +13,17 @@ from torch import Tensor, nn
 from grokscope.batch import Batch
 from grokscope.errors import GrokscopeError, UsageError, unknown
 from grokscope.facts import Facts
-from grokscope.forward import Call, Forward, module_forward, private_copy, sites
+from grokscope.forward import Call, module_forward, private_copy, sites
 from grokscope.matrices import WeightMatrix, weight_matrices
 from grokscope.real_inputs import RealInputs, real_inputs
 from grokscope.registry import load
 from grokscope.rng import generator
-from grokscope.roles import infer_roles
+from grokscope.roles import infer_roles as infer_roles
+from grokscope.source import Role as Role
+from grokscope.source import Source as Source
+from grokscope.source import StepRecord as StepRecord
+from grokscope.source import source_of
 from grokscope.visits import Visit, watched
-
-Role = str | Callable[[Mapping[str, Tensor]], Tensor]
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """The update that leaves a moment: parameters before, gradient, parameters after, by name."""
-
-    before: Mapping[str, Tensor]
-    gradient: Mapping[str, Tensor]
-    after: Mapping[str, Tensor]
-    loss: float
-
-
-@dataclass(frozen=True)
-class Source:
-    """What every snapshot of one training shares: how to predict, the data, the facts, the roles.
-
-    ``loss`` names the loss trained on, where it is known. ``plain`` is the forward pass through the
-    module's submodules, which ``activations`` looks at; the module's own if absent.
-    """
-
-    forward: Forward
-    probes: Mapping[str, Batch]
-    facts: Facts | None = None
-    roles: Mapping[str, Role] | None = None
-    module: nn.Module | None = None
-    eval_chunk: int | None = None
-    measure_seed: int = 0
-    plain: Forward | None = None
-    loss: str | None = None
 
 
 class Snapshot:
@@ -126,21 +99,25 @@ class Snapshot:
         private = private_copy(model)
         given = {"train": train, "test": test}
         batches = {n: b if isinstance(b, Batch) else Batch(*b) for n, b in given.items() if b is not None}
-        source = Source(
-            forward=module_forward(private, call=forward),
+        source = source_of(
+            private,
             probes={**batches, **(probes or {})},
             facts=facts,
-            roles={**infer_roles(private), **(roles or {})},
-            module=private,
+            roles=roles,
             eval_chunk=eval_chunk,
+            forward=forward,
             loss=loss,
-            plain=module_forward(private, call=forward),
         )
+        return cls.of_private(source, private, step=step, initial=initial)
+
+    @classmethod
+    def of_private(cls, source: Source, private: nn.Module, *, step: int, initial: Snapshot | None = None) -> Snapshot:
+        """Return a snapshot that owns a private module and, without a further copy, its parameters."""
         return cls(
             source,
             step=step,
-            parameters={name: p.detach().clone() for name, p in private.named_parameters()},
-            buffers={name: b.detach().clone() for name, b in private.named_buffers()},
+            parameters={name: parameter.detach() for name, parameter in private.named_parameters()},
+            buffers={name: buffer.detach() for name, buffer in private.named_buffers()},
             initial=initial,
         )
 
@@ -306,6 +283,11 @@ class Snapshot:
         return torch.cat(found)
 
     @property
+    def eval_chunk(self) -> int | None:
+        """How many inputs a forward pass takes at once; None is all of them."""
+        return self._source.eval_chunk
+
+    @property
     def module(self) -> nn.Module | None:
         """The private module, for its structure: its own parameters need not be those of the snapshot."""
         return self._source.module
@@ -358,7 +340,8 @@ class Snapshot:
     def matrices(self) -> list[WeightMatrix]:
         """Return the weight matrices: fused projections split, tied weights once; those without values left out."""
         module = self._source.module
-        return self.memo("matrices", lambda: weight_matrices(self._parameters, module)[0])
+        layout = self._source.structure if module is None else module
+        return self.memo("matrices", lambda: weight_matrices(self._parameters, layout)[0])
 
     def singular_values(self, name: str) -> Tensor:
         """Return the singular values of a parameter seen as (rows, everything else), descending, in float64."""

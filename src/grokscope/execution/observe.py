@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from grokscope.errors import nearest
 from grokscope.execution.place import TRANSIENT
 from grokscope.loop.encoding import encode_tensors
+from grokscope.measures.attempt import Attempt, Row, attempt
 from grokscope.measures.base import DoesNotApply, Measure, evaluate, named
 from grokscope.spec import Recording, Spec, StopRule
 from grokscope.store import RunWriter, StoredRun, flat_key
@@ -21,12 +22,18 @@ if TYPE_CHECKING:
 LEARNER_VERSION = 1
 """Version of the rows a learner logs itself (losses of updates, clocks, effects)."""
 
-Row = tuple[str, str | None, float, int]
-
 
 def transient_name(measure: str) -> str:
     """Return the array name under which a hindsight measure keeps what is dropped when the run is sealed."""
     return f"{measure}{TRANSIENT}"
+
+
+def write_arrays(writer: RunWriter, step: int, found: Attempt) -> None:
+    """Write the tensors that a measure gave."""
+    name = found.measure.name
+    for array, tensors in ((name, found.arrays), (transient_name(name), found.transient)):
+        if tensors:
+            writer.array(array, step, encode_tensors(tensors))
 
 
 class Observer:
@@ -76,28 +83,11 @@ class Observer:
         return list(dict.fromkeys(name for part in plan if part.cadence.last for name in part.measures))
 
     def _evaluate(self, measure: Measure, snapshot: Snapshot) -> list[Row]:
-        step = snapshot.step
-        try:
-            reading = evaluate(measure, snapshot)
-            arrays = {measure.name: reading.arrays}
-            if measure.hindsight is not None:
-                collected = snapshot.memo(("collected", measure.name), lambda: None)
-                # the arrays of the online variant follow from these, and hindsight writes its own
-                arrays = {measure.name: collected.kept, transient_name(measure.name): collected.transient}
-        except DoesNotApply as reason:
-            self._tell_once("measure_does_not_apply", measure, str(reason), step)
-            return []
-        except Exception as error:
-            # a broken measure must never end a training
-            self._tell_once("measure_failed", measure, f"{type(error).__name__}: {error}", step)
-            return []
-        for name, tensors in arrays.items():
-            if tensors:
-                self.writer.array(name, step, encode_tensors(tensors))
-        bad = [flat_key(key, module) for key, module, value in reading.rows if math.isnan(value)]
-        if bad:
-            self._tell_once("measure_nan", measure, f"{', '.join(bad)} is not a number", step)
-        return [(key, module, value, measure.version) for key, module, value in reading.rows]
+        found = attempt(measure, snapshot)
+        write_arrays(self.writer, snapshot.step, found)
+        if found.event is not None:
+            self._tell_once(found.event, measure, found.reason, snapshot.step)
+        return found.rows
 
     def _tell_once(self, kind: str, measure: Measure, reason: str, step: int) -> None:
         if (kind, measure.name) not in self._told:

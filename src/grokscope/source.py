@@ -1,0 +1,72 @@
+"""What all snapshots of one training share: how to predict, the data, the facts, the roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from grokscope.batch import Batch
+from grokscope.facts import Facts
+from grokscope.forward import Call, Forward, module_forward
+from grokscope.matrices import Structure
+from grokscope.roles import infer_roles
+
+Role = str | Callable[[Mapping[str, Tensor]], Tensor]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """The update that leaves a moment: parameters before, gradient, parameters after, by name."""
+
+    before: Mapping[str, Tensor]
+    gradient: Mapping[str, Tensor]
+    after: Mapping[str, Tensor]
+    loss: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """What every snapshot of one training shares: how to predict, the data, the facts, the roles.
+
+    ``loss`` names the loss trained on, where it is known. ``plain`` is the forward pass through the
+    module's submodules, which ``activations`` looks at; the module's own if absent. ``structure`` says what
+    belongs to which layer where the module itself is not there.
+    """
+
+    forward: Forward
+    probes: Mapping[str, Batch]
+    facts: Facts | None = None
+    roles: Mapping[str, Role] | None = None
+    module: nn.Module | None = None
+    eval_chunk: int | None = None
+    measure_seed: int = 0
+    plain: Forward | None = None
+    loss: str | None = None
+    structure: Structure | None = None
+
+
+def source_of(
+    private: nn.Module,
+    *,
+    probes: Mapping[str, Batch],
+    facts: Facts | None = None,
+    roles: Mapping[str, Role] | None = None,
+    eval_chunk: int | None = None,
+    forward: Call | None = None,
+    loss: str | None = None,
+    measure_seed: int = 0,
+) -> Source:
+    """Return what snapshots of a module share; the module must be a private copy. Roles not given are inferred."""
+    return Source(
+        forward=module_forward(private, call=forward),
+        probes=probes,
+        facts=facts,
+        roles={**infer_roles(private), **(roles or {})},
+        module=private,
+        eval_chunk=eval_chunk,
+        measure_seed=measure_seed,
+        loss=loss,
+        plain=module_forward(private, call=forward),
+    )
