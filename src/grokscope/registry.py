@@ -132,6 +132,18 @@ MEASURES: Registry[Any] = Registry(
         "maps": "grokscope.measures.maps:MAPS",
         "participation": "grokscope.measures.participation:PARTICIPATION",
         "gradient": "grokscope.measures.gradient:GRADIENT",
+        "feature_rank": "grokscope.measures.feature_rank:FEATURE_RANK",
+        "units": "grokscope.measures.units:UNITS",
+        "sparsity": "grokscope.measures.sparsity:SPARSITY",
+        "curvature": "grokscope.measures.curvature:CURVATURE",
+        "ntk": "grokscope.measures.ntk:NTK",
+        "norms": "grokscope.measures.norms:NORMS",
+        "spectra": "grokscope.measures.spectra:SPECTRA",
+        "weight_entropy": "grokscope.measures.weight_entropy:WEIGHT_ENTROPY",
+        "marchenko_pastur": "grokscope.measures.marchenko_pastur:MARCHENKO_PASTUR",
+        "correlation_traps": "grokscope.measures.correlation_traps:CORRELATION_TRAPS",
+        "htsr": "grokscope.measures.htsr:HTSR",
+        "uniformity": "grokscope.measures.uniformity:UNIFORMITY",
     },
 )
 PAPERS: Registry[Any] = Registry("paper", "grokscope.papers")

@@ -14,6 +14,7 @@ from grokscope.batch import Batch
 from grokscope.errors import GrokscopeError, UsageError, unknown
 from grokscope.facts import Facts
 from grokscope.forward import Call, module_forward, private_copy, sites
+from grokscope.linalg.spectra import Layout, singular_values
 from grokscope.matrices import WeightMatrix, weight_matrices
 from grokscope.real_inputs import RealInputs, real_inputs
 from grokscope.registry import load
@@ -343,11 +344,26 @@ class Snapshot:
         layout = self._source.structure if module is None else module
         return self.memo("matrices", lambda: weight_matrices(self._parameters, layout)[0])
 
-    def singular_values(self, name: str) -> Tensor:
-        """Return the singular values of a parameter seen as (rows, everything else), descending, in float64."""
+    def singular_values(self, name: str, layout: Layout = "flat") -> Tensor:
+        """Return the singular values of a weight matrix or a parameter, descending, in float64.
+
+        Args:
+            name: of one of ``matrices()`` (``attn.in_proj_weight[query]``), or of a parameter, which is then seen as
+                (rows, everything else).
+            layout: of a convolution, see :func:`grokscope.linalg.spectra.as_slices`.
+
+        Raises:
+            UsageError: nothing is called so, or it has values that are not finite.
+        """
 
         def compute() -> Tensor:
-            matrix = self._parameters[name].double()
-            return torch.linalg.svdvals(matrix.reshape(len(matrix), -1))
+            for matrix in self.matrices():
+                if matrix.name == name:
+                    if matrix.tensor.ndim == 2 and layout != "flat":
+                        return self.singular_values(name)  # one matrix has one layout, and one SVD is enough
+                    return singular_values(matrix.tensor, layout=layout)
+            if name not in self._parameters:
+                raise unknown("weight matrix", name, [*self._parameters, *(m.name for m in self.matrices())])
+            return singular_values(self._parameters[name].flatten(1))
 
-        return self.memo(("singular values", name), compute)
+        return self.memo(("singular values", name, layout), compute)

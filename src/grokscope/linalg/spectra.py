@@ -111,21 +111,28 @@ def singular_values(
 
 def singular_values_of(slices: Float[Tensor, "positions rows columns"], *, method: str = "auto") -> Float[Tensor, " n"]:
     """Return the singular values of a stack from :func:`as_slices`, all in one vector, descending."""
+    return slice_values(slices, method=method).flatten().sort(descending=True).values
+
+
+def slice_values(
+    slices: Float[Tensor, "positions rows columns"], *, method: str = "auto"
+) -> Float[Tensor, "positions rows"]:
+    """Return the singular values of each matrix of a stack with columns ≥ rows, descending; as :func:`singular_values`.
+
+    Example:
+        >>> slice_values(torch.ones(2, 1, 4, dtype=torch.float64)).tolist()
+        [[2.0], [2.0]]
+    """
     rows, columns = slices.shape[-2:]
-    scale = slices.abs().amax()
-    if float(scale) == 0:
-        return slices.new_zeros(slices.shape[0] * rows)
+    scale = slices.abs().amax((-2, -1), keepdim=True)
     # entries of at most 1: their squares neither overflow nor vanish
-    unit = slices / scale
-    found: Tensor | None = None
+    unit = slices / scale.where(scale > 0, 1.0)
     if method == "gram" or (method == "auto" and columns >= GRAM_ASPECT * rows):
-        squares = torch.linalg.eigvalsh(unit @ unit.mT)
-        if method == "gram" or bool((squares[..., 0] >= GRAM_FLOOR * squares[..., -1]).all()):
-            found = squares.clamp_min(0).sqrt()
-    if found is None:
-        # LAPACK is several times faster on a tall matrix than on the same one lying down
-        found = torch.linalg.svdvals(unit.mT)
-    return (found * scale).flatten().sort(descending=True).values
+        squares = torch.linalg.eigvalsh(unit @ unit.mT).flip(-1).clamp_min(0)
+        if method == "gram" or bool((squares[..., -1] >= GRAM_FLOOR * squares[..., 0]).all()):
+            return squares.sqrt() * scale[..., 0]
+    # LAPACK is several times faster on a tall matrix than on the same one lying down
+    return torch.linalg.svdvals(unit.mT) * scale[..., 0]
 
 
 def eigenvalues(weight: Tensor, *, layout: Layout = "pooled") -> Float[Tensor, " n"]:

@@ -241,3 +241,88 @@ def minima(
     if len(order) == 0:
         return [law_at(values, math.inf, 1.0, 0)]
     return [law_at(values, float(alphas[index]), float(found[index]), int(index)) for index in chosen[order]]
+
+
+def without_fingers(
+    eigenvalues: Float[Tensor, " n"], *, threshold: float = 0.0, gain: float = 1.0, most: int = 9, block: int = BLOCK
+) -> tuple[PowerLaw, int]:
+    """Return the power law after dropping a few largest eigenvalues that alone make α large, and how many they are.
+
+    2, 3, … ``most`` of them are dropped, until α is smaller than that of all by more than ``gain``: that fit, with one
+    less than the dropped as the number of fingers. Where that does not happen, or α reaches 2 first, the fit of
+    all values and 0. As ``fix_fingers='clip_xmax'`` of WeightWatcher 0.7.5.5, its count included.
+
+    Args:
+        eigenvalues: in any order.
+        threshold: those at most this large are left out.
+        gain: by how much α must fall.
+        most: how many may be dropped.
+        block: numbers held at once.
+
+    Raises:
+        UsageError: as :func:`power_law`.
+
+    Example:
+        >>> without_fingers(torch.linspace(0.01, 1, 100) ** -0.5)[1]  # α = 3, no fingers
+        0
+    """
+    raw = power_law(eigenvalues, threshold=threshold, block=block)
+    values = tail_values(eigenvalues, threshold=threshold)
+    for dropped in range(2, min(most, len(values) - 2) + 1):
+        found = power_law(values[:-dropped], block=block)
+        if found.alpha + gain < raw.alpha:
+            return found, dropped - 1
+        if found.alpha <= 2:
+            break
+    return raw, 0
+
+
+def bootstrap(
+    eigenvalues: Float[Tensor, " n"],
+    *,
+    generator: torch.Generator,
+    resamples: int = 200,
+    level: float = 0.95,
+    threshold: float = 0.0,
+    block: int = BLOCK,
+) -> tuple[float, float]:
+    """Return the percentile interval of α over resamples of the eigenvalues, xmin chosen anew in each.
+
+    It contains the hops of xmin, which the standard error does not. Eigenvalues of one matrix repel each other and
+    are not independent draws; the interval is wider than that of repeated matrices.
+
+    Args:
+        eigenvalues: in any order.
+        generator: of the resamples, on the CPU.
+        resamples: how many.
+        level: share of the resampled α inside the interval.
+        threshold: those at most this large are left out.
+        block: numbers held at once.
+
+    Raises:
+        UsageError: as :func:`power_law`; the level is not in (0, 1), or there is no resample.
+
+    Example:
+        >>> values = torch.linspace(0.01, 1, 100) ** -0.5  # α = 3
+        >>> low, high = bootstrap(values, generator=torch.Generator().manual_seed(0))
+        >>> low < 3 < high
+        True
+    """
+    if resamples < 1 or not 0 < level < 1:
+        raise UsageError(f"resamples = {resamples}, level = {level:g}: give at least 1, and a level between 0 and 1.")
+    values = tail_values(eigenvalues, threshold=threshold)
+    count = len(values)
+    found = []
+    for _ in range(resamples):
+        drawn = torch.randint(count, (count,), generator=generator).sort().values
+        logs = values[drawn.to(values.device)].log()
+        alphas = _exponents(logs)
+        index, _ = _best(logs, alphas, block)
+        found.append(alphas[index])
+    known = torch.stack(found)
+    known = known[known.isfinite()]
+    if len(known) == 0:
+        raise UsageError(f"{count} eigenvalues were given: their resamples follow no power law.")
+    edge = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=known.device)
+    low, high = known.quantile(edge).tolist()
+    return low, high

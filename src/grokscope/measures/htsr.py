@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor
 
 from grokscope.errors import UsageError, unknown
 from grokscope.linalg import entropies, marchenko_pastur, spectra, tails
 from grokscope.linalg.spectra import Layout
 from grokscope.linalg.tails import PowerLaw
+from grokscope.measures.base import Key, Measure, Result
+from grokscope.measures.by_matrix import by_matrix, large_matrices
+
+if TYPE_CHECKING:
+    from grokscope.matrices import WeightMatrix
+    from grokscope.snapshot import Snapshot
 
 Mode = Literal["scale-free", "ww"]
 MODES = ("scale-free", "ww")
@@ -31,7 +38,6 @@ def fit(weight: Tensor, *, mode: Mode = "scale-free", layout: Layout = "pooled")
         UsageError: the weight has no spectrum, fewer than two eigenvalues are left, or all of them are equal.
 
     Example:
-        >>> import torch
         >>> law = fit(torch.diag(torch.tensor([1.0, 2.0, 4.0, 8.0]).sqrt()))
         >>> round(law.alpha, 4), round(law.xmin, 4), law.tail_count
         (1.9618, 1.0, 4)
@@ -50,7 +56,6 @@ def alpha(weight: Tensor, *, mode: Mode = "scale-free", layout: Layout = "pooled
         UsageError: as :func:`fit`.
 
     Example:
-        >>> import torch
         >>> round(alpha(torch.diag(torch.tensor([1.0, 2.0, 4.0, 8.0]).sqrt())), 4)
         1.9618
     """
@@ -84,7 +89,6 @@ def spectral_summary(
         UsageError: the weight has no spectrum: it is not floating-point, empty, without values, NaN or infinite.
 
     Example:
-        >>> import torch
         >>> numbers, eigenvalues = spectral_summary(torch.eye(3))
         >>> numbers["stable_rank"], numbers["l2"] ** 2, eigenvalues.tolist()
         (3.0, 2.9999999999999996, [1.0, 1.0, 1.0])
@@ -110,7 +114,6 @@ def tail_summary(eigenvalues: Tensor, *, threshold: float, least: int = LEAST_EI
     """Return the power law of ascending eigenvalues and norms weighted with it, as numbers; NaN where there is none.
 
     Example:
-        >>> import torch
         >>> found = tail_summary(torch.tensor([1.0, 2.0, 4.0, 8.0]), threshold=0.0, least=2)
         >>> round(found["alpha"], 4), round(found["alpha_hat"], 4), found["erg_gap"]
         (1.9618, 1.7717, 0.0)
@@ -153,7 +156,6 @@ def bulk_summary(eigenvalues: Tensor, shape: tuple[int, int], *, least: int = LE
     """Return the Marchenko–Pastur fit of eigenvalues as numbers; NaN where they are too few or all 0.
 
     Example:
-        >>> import torch
         >>> math.isnan(bulk_summary(torch.zeros(20), (20, 30))["mp_sigma"])
         True
     """
@@ -162,3 +164,83 @@ def bulk_summary(eigenvalues: Tensor, shape: tuple[int, int], *, least: int = LE
     found = marchenko_pastur.fit(eigenvalues, shape)
     numbers = (found.sigma, found.lower, found.upper, found.spikes, found.softrank, found.statistic, found.p_value)
     return dict(zip(BULK, map(float, numbers), strict=True))
+
+
+PER_MATRIX = (
+    *("alpha", "distance", "xmin", "xmax", "sigma", "tail_count", "alpha_hat", "log_alpha_norm"),
+    *("runner_up_alpha", "runner_up_distance", "erg_gap", "clipped_alpha", "fingers"),
+)
+
+
+def measure(
+    snapshot: Snapshot,
+    *,
+    mode: Mode = "scale-free",
+    layout: Layout = "pooled",
+    least: int = LEAST_EIGENVALUES,
+    resamples: int = 0,
+) -> Result:
+    """Return the power law of each weight matrix that has at least ``least`` eigenvalues, and the mean α.
+
+    Args:
+        snapshot: what is measured.
+        mode: see :func:`fit`.
+        layout: of convolutions, see :func:`grokscope.linalg.spectra.as_slices`.
+        least: matrices with fewer eigenvalues are left out.
+        resamples: of the bootstrap interval of α; 0 is none.
+    """
+    if mode not in MODES:
+        raise unknown("mode", str(mode), MODES)
+
+    def numbers(matrix: WeightMatrix) -> dict[str, float]:
+        if mode == "ww" and matrix.tensor.dtype == torch.float64:
+            values = spectra.singular_values(matrix.tensor.float(), layout=layout)
+        else:
+            values = snapshot.singular_values(matrix.name, layout)
+        eigenvalues = values.square().flip(0)
+        threshold = threshold_of(matrix.tensor, eigenvalues, mode)
+        found = tail_summary(eigenvalues, threshold=threshold, least=least)
+        if not math.isnan(found["alpha"]):
+            law, count = tails.without_fingers(eigenvalues, threshold=threshold)
+            found |= {"clipped_alpha": law.alpha, "fingers": float(count)}
+        if resamples:
+            generator = snapshot.generator(f"htsr {matrix.name}", VERSION)
+            low, high = tails.bootstrap(eigenvalues, generator=generator, resamples=resamples, threshold=threshold)
+            found |= {"alpha_low": low, "alpha_high": high}
+        return found
+
+    keys = [*PER_MATRIX, *(("alpha_low", "alpha_high") if resamples else ())]
+    found = by_matrix(large_matrices(snapshot, "htsr", least=least, layout=layout), keys, numbers)
+    known = [value for value in found["alpha"].values() if not math.isnan(value)]
+    return {**found, "mean_alpha": math.fsum(known) / len(known) if known else math.nan}
+
+
+VERSION = 1
+_DIRECTION = "5 to 10 at a random start, falls as the network learns, below 2 after long training"
+
+HTSR = Measure(
+    name="htsr",
+    version=VERSION,
+    keys={
+        "alpha": Key("exponent of the tail of the eigenvalues", low=1, direction=_DIRECTION),
+        "mean_alpha": Key("its mean over the matrices", low=1, direction=_DIRECTION),
+        "distance": Key("D, distance of the tail from the fitted law", low=0, high=1),
+        "xmin": Key("eigenvalue at which the tail begins", "weights²", low=0),
+        "xmax": Key("largest eigenvalue", "weights²", low=0),
+        "sigma": Key("standard error of α at that xmin", low=0),
+        "tail_count": Key("eigenvalues in the tail; below about 50 α is rough", "values", low=0),
+        "alpha_hat": Key("α log₁₀ xmax"),
+        "log_alpha_norm": Key("log₁₀ Σ λ^α"),
+        "runner_up_alpha": Key("α at the second best local minimum of D", low=1),
+        "runner_up_distance": Key("D there", low=0, high=1),
+        "erg_gap": Key("eigenvalues with a rescaled product of 1, less those in the tail", "values"),
+        "clipped_alpha": Key("α without fingers, a few largest eigenvalues", low=1),
+        "fingers": Key("how many those are, 0 if α stays", "values", low=0),
+        "alpha_low": Key("lower end of the 95 % bootstrap interval (option resamples)", low=1),
+        "alpha_high": Key("upper end of it", low=1),
+    },
+    reference="Martin, Peng and Mahoney 2021; Clauset, Shalizi and Newman 2009",
+    cites=("martin2021predicting", "clauset2009"),
+    compute=measure,
+    options={"mode": "scale-free", "layout": "pooled", "least": LEAST_EIGENVALUES, "resamples": 0},
+)
