@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grokscope.measures.base import Measure, evaluate, why_not
+from grokscope.measures.base import Measure, Reading, battery
 from grokscope.registry import MEASURES
 from rings import random_network, snapshot_of
 
@@ -31,9 +31,9 @@ def test_a_page_says_its_version_keys_and_arrays(name: str) -> None:
     assert "## When it misleads" in page
     missing = [key for key in measure.keys if f"`{measure.key(key)}`" not in page]
     assert not missing
-    snapshot = snapshot_of(random_network(7))
-    if why_not(measure, snapshot) is None:
-        arrays = [key.removesuffix("_online") for key in evaluate(measure, snapshot).arrays]
+    (found,) = battery(snapshot_of(random_network(7)), [measure]).values()
+    if isinstance(found, Reading):
+        arrays = [key.removesuffix("_online") for key in found.arrays]
         assert [array for array in arrays if f"`{array}`" not in page] == []
 
 
