@@ -25,12 +25,15 @@ Phase = Literal["memorising", "generalising", "collapsing", "unknown"]
 Scalars = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Flat key -> (steps, values), as ``run.series(key)`` gives them."""
 
+MEASURES = ("weights", "performance", "feature_rank:where=activations", "correlation_traps")
+"""What must be measured for the rule to see all it looks at."""
+
 RULE_VERSION = 1
 """Raised when the phase of any training can change."""
 
 FIT_ACCURACY = "train/accuracy"
 FIT_LOSS = "train/loss"
-FEATURES = "feature_rank:site=nonlinearity/effective"
+FEATURES = "feature_rank:where=activations/effective"
 NORM = "weights/sum_of_squares"
 TRAPS = "correlation_traps/traps"
 
