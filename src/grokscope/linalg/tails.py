@@ -8,23 +8,32 @@ limit of the empirical distribution, every value but the largest as xmin, the fi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from grokscope.errors import UsageError
 
+Array = NDArray[Any]
+
 WW_THRESHOLD = 1e-5
 """Eigenvalues at most this large are dropped by WeightWatcher, whatever the scale of the weights."""
-BLOCK = 2**20
-"""Numbers held at once while D is computed (8 bytes each)."""
-WHOLE = 300
-"""Up to so many values D of every candidate costs less than finding out which candidates need it."""
-COARSE = 24
-"""Points of the tail at which D is bounded from below before a candidate is looked at in full."""
+BLOCK = 2**16
+"""Numbers held at once while D is computed, 8 bytes each: more do not fit the processor's cache."""
+STEEPEST = -1e12
+"""1 − α of values that are equal but for rounding: no power law."""
+FEW_POINTS, MORE_POINTS = np.linspace(0, 1, 7)[1:], np.linspace(0, 1, 41)[1:]
+"""Fractions of a tail at which D is bounded from below: of all candidates, then of those that are left."""
+WORTHWHILE = 2**13
+"""Numbers whose work exceeds that of bounding the candidates once more."""
+GUESSES = 4
+"""Candidates with the smallest bounds whose D then limits that of the best."""
 
 
 @dataclass(frozen=True)
@@ -50,122 +59,148 @@ class PowerLaw:
     count: int
 
 
-def exponents(values: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch candidates"]:
-    """Return α of the tail from each value on but the last: α_i = 1 + n_i / Σ_{j≥i} ln(x_j/x_i), n_i = n − i.
+def distances(
+    eigenvalues: Float[Tensor, " n"], *, block: int = BLOCK
+) -> tuple[Float[Tensor, " candidates"], Float[Tensor, " candidates"]]:
+    """Return α_i = 1 + n_i / Σ_{j≥i} ln(x_j/x_i) and D_i = max_{j≥i} |1 − (x_j/x_i)^(1−α_i) − (j−i)/n_i| for all i.
+
+    Every ascending value x_0 … x_{n−2} but the largest is a candidate xmin, with the n_i = n − i values of its tail.
+    α is infinite and D = 1 where all values of the tail are equal.
 
     Args:
-        values: ascending and positive, (…, n).
+        eigenvalues: positive, in any order, (n).
+        block: numbers held at once; memory is about 10 bytes × block, whatever n is.
 
     Returns:
-        (…, n − 1) in float64; infinite where all values of the tail are equal.
+        two vectors (n − 1) in float64, on the CPU.
+
+    Raises:
+        UsageError: as :func:`power_law`.
 
     Example:
-        >>> [round(alpha, 7) for alpha in exponents(torch.tensor([1.0, 2.0, 4.0, 8.0])).tolist()]
-        [1.9617967, 2.442695, 3.8853901]
+        >>> alphas, found = distances(torch.tensor([1.0, 2.0, 4.0, 8.0]))
+        >>> [round(alpha, 7) for alpha in alphas.tolist()], [round(d, 7) for d in found.tolist()]
+        ([1.9617967, 2.442695, 3.8853901], [0.2365829, 0.2987872, 0.3646647])
     """
-    return _exponents(values.to(torch.float64).log())
+    logs = np.log(tail_values(eigenvalues, threshold=0.0))
+    slopes = _slopes(logs)
+    alphas = np.where(slopes > STEEPEST, 1 - slopes, math.inf)
+    return torch.from_numpy(alphas), torch.from_numpy(_every_distance(logs, slopes, block))
 
 
-def _exponents(logs: Tensor) -> Tensor:
-    count = logs.shape[-1]
-    sizes = torch.arange(count, 0, -1, dtype=torch.float64, device=logs.device)
-    # Relative to the largest value: sums of small numbers, without a difference of two large ones.
-    below = logs - logs[..., -1:]
-    sums = below.flip(-1).cumsum(-1).flip(-1) - sizes * below
-    found = sizes / sums.clamp_min(0)
-    return 1 + found[..., :-1]
+def _slopes(logs: Array) -> Array:
+    """Return 1 − α of the tail from each value on, but the last; :data:`STEEPEST` where its values are equal."""
+    sizes = _down_to(len(logs), 1)
+    # relative to the largest value: sums of small numbers, exactly 0 where all are equal to it
+    below = logs - logs[-1]
+    sums = (below[::-1].cumsum()[::-1] - sizes * below)[:-1]
+    return np.maximum(-sizes[:-1] / np.maximum(sums, 1 / -STEEPEST), STEEPEST)
 
 
-def distances(
-    values: Float[Tensor, "*batch n"], *, block: int = BLOCK
-) -> tuple[Float[Tensor, "*batch candidates"], Float[Tensor, "*batch candidates"]]:
-    """Return α and D for every candidate xmin: D_i = max_{j≥i} |1 − (x_j/x_i)^(1−α_i) − (j−i)/n_i|.
-
-    D_i = 1 where there is no power law with α_i > 1.
-
-    Args:
-        values: ascending and positive, (…, n).
-        block: numbers held at once; memory is about 16 bytes × block, whatever n is.
-
-    Example:
-        >>> [round(d, 7) for d in distances(torch.tensor([1.0, 2.0, 4.0, 8.0]))[1].tolist()]
-        [0.2365829, 0.2987872, 0.3646647]
-    """
-    logs = values.to(torch.float64).log()
-    alphas = _exponents(logs)
-    rows = logs.reshape(-1, logs.shape[-1])
-    flat = alphas.reshape(len(rows), -1)
-    found = torch.stack([_every_distance(row, alpha, block) for row, alpha in zip(rows, flat, strict=True)])
-    return alphas, found.reshape(alphas.shape)
+@lru_cache(maxsize=32)
+def _down_to(first: int, last: int) -> Array:
+    """Return first, first − 1, …, last, which nobody may change."""
+    return _frozen(np.arange(first, last - 1, -1, dtype=np.float64))
 
 
-def _every_distance(logs: Tensor, alphas: Tensor, block: int) -> Tensor:
-    candidates = torch.arange(len(alphas), device=logs.device)
-    parts = [_distances_at(logs, alphas, part) for part in _blocks(candidates, len(logs), block)]
-    return torch.cat(parts)
+def _frozen(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
 
 
-def _blocks(candidates: Tensor, count: int, block: int) -> Iterator[Tensor]:
-    return iter(candidates.split(max(1, block // count)))
+def _every_distance(logs: Array, slopes: Array, block: int) -> Array:
+    with np.errstate(over="ignore"):
+        return _distances_at(logs, slopes, np.arange(len(slopes)), block)
 
 
-def _distances_at(logs: Tensor, alphas: Tensor, candidates: Tensor) -> Tensor:
-    """Return D of some candidates, ascending; everything before the first of them is left out of the work."""
+def _distances_at(logs: Array, slopes: Array, candidates: Array, block: int) -> Array:
+    """Return D of some candidates, ascending, ``block`` numbers at a time."""
     count = len(logs)
-    first = int(candidates[0])
-    inside = logs[first:]
-    chosen = alphas[candidates]
-    # empirical minus fitted: 1 − (j−i)/n_i = (n−j)/n_i
-    left = torch.arange(count - first, 0, -1, dtype=torch.float64, device=logs.device)
-    gap = inside[None, :] - logs[candidates][:, None]
-    gap.mul_((1 - chosen)[:, None]).exp_()
-    gap.sub_(left[None, :] / (count - candidates)[:, None])
-    gap.abs_()
-    positions = torch.arange(first, count, device=logs.device)
-    gap.masked_fill_(positions[None, :] < candidates[:, None], 0.0)
-    found = gap.amax(-1)
-    return torch.where(chosen.isfinite() & (chosen > 1), found, 1.0)
+    rows = max(1, block // count)
+    found = []
+    for begin in range(0, len(candidates), rows):
+        chosen = candidates[begin : begin + rows]
+        # everything before the first candidate of the block is left out of the work
+        first = int(chosen[0])
+        gap = logs[first:] - logs[chosen, None]
+        left = _down_to(count - first, 1) / (count - chosen)[:, None]
+        gap = _against_the_fit(gap, slopes[chosen, None], left)
+        for row, outside in enumerate((chosen - first).tolist()):
+            gap[row, :outside] = 0.0  # values before the tail, where the law may overflow
+        found.append(gap.max(1))
+    return np.where(slopes[candidates] > STEEPEST, np.concatenate(found), 1.0)
 
 
-def _best(logs: Tensor, alphas: Tensor, block: int) -> tuple[int, float]:
+def _against_the_fit(gap: Array, slopes: Array, left: Array) -> Array:
+    """Turn ln(x_j/x_i) in place into |fitted − empirical|, 1 − (j−i)/n_i = ``left``; return it."""
+    gap *= slopes
+    np.exp(gap, out=gap)
+    gap -= left
+    return np.abs(gap, out=gap)
+
+
+def _bounds(logs: Array, slopes: Array, candidates: Array, jumps: Array, left: Array) -> Array:
+    """Return the largest distance of each candidate at some points of its tail, which D is not below."""
+    gap = logs[candidates + jumps]
+    gap -= logs[candidates]
+    chosen = slopes[candidates]
+    return np.where(chosen > STEEPEST, _against_the_fit(gap, chosen, left).max(0), 1.0)
+
+
+def _points(sizes: Array, fractions: Array) -> tuple[Array, Array]:
+    """Return where in tails of these sizes values at some fractions lie, and what is left, (fractions, sizes)."""
+    jumps = (fractions[:, None] * (sizes - 1)).astype(np.int64)
+    return jumps, 1 - jumps / sizes
+
+
+@lru_cache(maxsize=32)
+def _few_points(count: int) -> tuple[Array, Array, Array]:
+    """Return all candidates of ``count`` values and :func:`_points` of each; nobody may change them."""
+    jumps, left = _points(_down_to(count, 2), FEW_POINTS)
+    return _frozen(np.arange(count - 1)), _frozen(jumps), _frozen(left)
+
+
+def _best(logs: Array, slopes: Array, block: int) -> tuple[int, float]:
     """Return the first candidate with the smallest D, and that D, looking in full only at those that can be it.
 
     D at some points of a tail is a lower bound of its D. A candidate whose bound exceeds the D of another is not the
     minimum: exact.
     """
     count = len(logs)
-    if count <= WHOLE:
-        found = _every_distance(logs, alphas, block)
-        index = int(found.argmin())
-        return index, float(found[index])
-    candidates = torch.arange(len(alphas), device=logs.device)
-    sizes = (count - candidates).to(torch.float64)
-    fractions = torch.linspace(0, 1, COARSE, dtype=torch.float64, device=logs.device)
-    jumps = (fractions[None, :] * (sizes - 1)[:, None]).long()
-    gap = logs[candidates[:, None] + jumps] - logs[:-1, None]
-    gap.mul_((1 - alphas)[:, None]).exp_().sub_(1 - jumps / sizes[:, None])
-    bounds = torch.where(alphas.isfinite() & (alphas > 1), gap.abs_().amax(-1), 1.0)
-    guess = bounds.argmin()[None]
-    limit = _distances_at(logs, alphas, guess)[0]
-    # what the two ways of rounding may differ by must not decide
-    left = (bounds <= limit + 1e-12).nonzero()[:, 0]
-    found = torch.cat([_distances_at(logs, alphas, part) for part in _blocks(left, count, block)])
+    candidates, jumps, left = _few_points(count)
+    bounds = _bounds(logs, slopes, candidates, jumps, left)
+    with np.errstate(over="ignore"):
+        candidates = _left_over(logs, slopes, candidates, bounds, block)
+        if len(candidates) * count > WORTHWHILE:
+            jumps, left = _points((count - candidates).astype(np.float64), MORE_POINTS)
+            bounds = _bounds(logs, slopes, candidates, jumps, left)
+            candidates = _left_over(logs, slopes, candidates, bounds, block)
+        found = _distances_at(logs, slopes, candidates, block)
     index = int(found.argmin())
-    return int(left[index]), float(found[index])
+    return int(candidates[index]), float(found[index])
 
 
-def tail_values(eigenvalues: Float[Tensor, " n"], *, threshold: float) -> Float[Tensor, " kept"]:
-    """Return the eigenvalues above a threshold, ascending, in float64.
+def _left_over(logs: Array, slopes: Array, candidates: Array, bounds: Array, block: int) -> Array:
+    """Return the candidates whose bound does not exceed the D of those with the smallest bounds."""
+    if len(candidates) <= GUESSES:
+        return candidates
+    guesses = np.sort(bounds.argpartition(GUESSES)[:GUESSES])
+    limit = _distances_at(logs, slopes, candidates[guesses], block).min()
+    return candidates[bounds <= limit + 1e-12]  # what two ways of rounding may differ by must not decide
+
+
+def tail_values(eigenvalues: Float[Tensor, " n"], *, threshold: float) -> Array:
+    """Return the eigenvalues above a threshold, ascending, in float64, on the CPU.
 
     Raises:
         UsageError: they are not a vector of finite numbers, or fewer than two exceed the threshold.
     """
     if eigenvalues.ndim != 1:
         raise UsageError(f"eigenvalues of shape {tuple(eigenvalues.shape)} were given: give one vector.")
-    found = eigenvalues.detach().to(torch.float64)
-    if not bool(found.isfinite().all()):
+    found = eigenvalues.detach().to("cpu", torch.float64).numpy()
+    if not np.isfinite(found).all():
         raise UsageError("eigenvalues that are NaN or infinite were given: a power law needs finite ones.")
-    kept = found[found > threshold].sort().values
+    kept = np.sort(found[found > threshold])
     if len(kept) < 2:
         raise UsageError(f"{len(kept)} of {len(found)} eigenvalues exceed {threshold:g}: a power law needs at least 2.")
     return kept
@@ -187,16 +222,19 @@ def power_law(eigenvalues: Float[Tensor, " n"], *, threshold: float = 0.0, block
         >>> round(law.alpha, 7), round(law.distance, 7), law.xmin, round(law.sigma, 7), law.tail_count
         (1.9617967, 0.2365829, 1.0, 0.4808983, 4)
     """
-    values = tail_values(eigenvalues, threshold=threshold)
-    logs = values.log()
-    alphas = _exponents(logs)
-    index, distance = _best(logs, alphas, block)
-    return law_at(values, float(alphas[index]), distance, index)
+    return _fitted(tail_values(eigenvalues, threshold=threshold), block)
 
 
-def law_at(values: Tensor, alpha: float, distance: float, index: int) -> PowerLaw:
+def _fitted(values: Array, block: int) -> PowerLaw:
+    logs = np.log(values)
+    slopes = _slopes(logs)
+    index, distance = _best(logs, slopes, block)
+    return _law_at(values, 1 - float(slopes[index]), distance, index)
+
+
+def _law_at(values: Array, alpha: float, distance: float, index: int) -> PowerLaw:
     """Return the power law of ascending ``values`` from ``index`` on."""
-    if not math.isfinite(alpha):
+    if alpha >= 1 - STEEPEST:
         raise UsageError(f"all {len(values)} eigenvalues are {float(values[0]):g}: equal values follow no power law.")
     size = len(values) - index
     xmin = float(values[index])
@@ -232,15 +270,17 @@ def minima(
         [1.0, 8.0]
     """
     values = tail_values(eigenvalues, threshold=threshold)
-    alphas, found = distances(values, block=block)
-    edge = found.new_full((1,), math.inf)
-    local = (found < torch.cat([edge, found[:-1]])) & (found <= torch.cat([found[1:], edge]))
-    local &= alphas.isfinite()
-    chosen = local.nonzero()[:, 0]
-    order = found[chosen].argsort(stable=True)[:most]
-    if len(order) == 0:
-        return [law_at(values, math.inf, 1.0, 0)]
-    return [law_at(values, float(alphas[index]), float(found[index]), int(index)) for index in chosen[order]]
+    logs = np.log(values)
+    slopes = _slopes(logs)
+    found = _every_distance(logs, slopes, block)
+    local = slopes > STEEPEST
+    local[1:] &= found[1:] < found[:-1]
+    local[:-1] &= found[:-1] <= found[1:]
+    chosen = np.flatnonzero(local)
+    chosen = chosen[found[chosen].argsort(kind="stable")][:most]
+    if len(chosen) == 0:
+        return [_law_at(values, 1 - STEEPEST, 1.0, 0)]
+    return [_law_at(values, 1 - float(slopes[index]), float(found[index]), int(index)) for index in chosen]
 
 
 def without_fingers(
@@ -266,10 +306,10 @@ def without_fingers(
         >>> without_fingers(torch.linspace(0.01, 1, 100) ** -0.5)[1]  # α = 3, no fingers
         0
     """
-    raw = power_law(eigenvalues, threshold=threshold, block=block)
     values = tail_values(eigenvalues, threshold=threshold)
+    raw = _fitted(values, block)
     for dropped in range(2, min(most, len(values) - 2) + 1):
-        found = power_law(values[:-dropped], block=block)
+        found = _fitted(values[:-dropped], block)
         if found.alpha + gain < raw.alpha:
             return found, dropped - 1
         if found.alpha <= 2:
@@ -310,19 +350,17 @@ def bootstrap(
     """
     if resamples < 1 or not 0 < level < 1:
         raise UsageError(f"resamples = {resamples}, level = {level:g}: give at least 1, and a level between 0 and 1.")
-    values = tail_values(eigenvalues, threshold=threshold)
-    count = len(values)
+    logs = np.log(tail_values(eigenvalues, threshold=threshold))
     found = []
     for _ in range(resamples):
-        drawn = torch.randint(count, (count,), generator=generator).sort().values
-        logs = values[drawn.to(values.device)].log()
-        alphas = _exponents(logs)
-        index, _ = _best(logs, alphas, block)
-        found.append(alphas[index])
-    known = torch.stack(found)
-    known = known[known.isfinite()]
-    if len(known) == 0:
-        raise UsageError(f"{count} eigenvalues were given: their resamples follow no power law.")
-    edge = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64, device=known.device)
-    low, high = known.quantile(edge).tolist()
-    return low, high
+        # in the order of the values, so that what is drawn is sorted
+        drawn = torch.randint(len(logs), (len(logs),), generator=generator).sort().values.numpy()
+        resample = logs[drawn]
+        slopes = _slopes(resample)
+        index, _ = _best(resample, slopes, block)
+        found.append(1 - slopes[index])
+    known = [alpha for alpha in found if alpha < 1 - STEEPEST]
+    if not known:
+        raise UsageError(f"{len(logs)} eigenvalues were given: their resamples follow no power law.")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
