@@ -251,7 +251,7 @@ def test_the_prediction_is_found_in_what_a_model_returns(name: str) -> None:
 
 @pytest.mark.parametrize("value", [None, {"prediction": torch.zeros(1)}, (), 3.0])
 def test_a_return_value_without_a_prediction_is_told(value: Any) -> None:
-    with pytest.raises(UsageError, match="returned a .*: say which tensor is its prediction with forward=lambda"):
+    with pytest.raises(UsageError, match=r"returned a .*: say which tensor is its prediction with forward=lambda"):
         outputs(value)
 
 
@@ -288,12 +288,12 @@ def test_a_private_copy_is_another_module_in_evaluation_mode() -> None:
 def test_what_cannot_be_copied_is_told() -> None:
     computed = nn.Linear(2, 2)
     computed.cache = computed.weight * 2  # type: ignore[assignment]
-    with pytest.raises(UsageError, match="the Linear cannot be copied .*: a tensor that is computed from parameters"):
+    with pytest.raises(UsageError, match=r"the Linear cannot be copied .*: a tensor that is computed from parameters"):
         private_copy(computed)
     lazy = nn.Sequential(nn.ReLU(), nn.LazyLinear(2))
-    with pytest.raises(UsageError, match="the layer '1' has no shape yet .*: run the model on one batch first"):
+    with pytest.raises(UsageError, match=r"the layer '1' has no shape yet .*: run the model on one batch first"):
         private_copy(lazy)
-    with pytest.raises(UsageError, match="weight is on the meta device, .*: load the weights first"):
+    with pytest.raises(UsageError, match=r"weight is on the meta device, .*: load the weights first"):
         private_copy(nn.Linear(2, 2, device="meta"))
 
 

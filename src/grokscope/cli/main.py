@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": ("compare:compare", "show several runs side by side"),
     "verify": ("verify:verify", "check the integrity of a run directory"),
     "measure": ("measure:measure", "back-fill measures on stored checkpoints"),
+    "scan": ("scan:scan", "measure the weights in any checkpoint file"),
     "export": ("export:export", "write stored numbers as CSV or Parquet"),
     "cite": ("cite:cite", "the BibTeX of all that a run or a name builds on"),
     "bench": ("bench:bench", "time our paths against the plain baseline"),

@@ -58,7 +58,7 @@ def page(
     _check(javascript, figures)
     identifiers = {name for name, *_ in figures}
     parts = [
-        ("figures", "Figures", "".join(_figure(*one) for one in figures)),
+        ("figures", "Figures", "".join(figure_card(*one) for one in figures)),
         ("claims", "Claims", sections.claims_table(claims, identifiers)),
         ("thresholds", "How phases depend on the thresholds", thresholds(sensitivity, agreements)),
         ("runs", "Runs", run_sections.runs_table(runs)),
@@ -67,6 +67,38 @@ def page(
         ("again", "Run it again", run_sections.commands(runs)),
         ("cite", "Cite", run_sections.citations(citations)),
     ]
+    return document(
+        title=title,
+        subtitle=subtitle,
+        lead=sections.summary(transition, phases, runs),
+        facts=facts,
+        parts=parts,
+        footer="Made by grokscope from the stored numbers of the run.",
+        javascript=javascript if figures else None,
+    )
+
+
+def document(
+    *,
+    title: str,
+    subtitle: str,
+    lead: str,
+    facts: Sequence[tuple[str, Any]],
+    parts: Sequence[tuple[str, str, str]],
+    footer: str,
+    javascript: str | None,
+) -> str:
+    """Return a page: a head, what came out, facts as tiles, and sections with links to them.
+
+    Args:
+        title: text.
+        subtitle: text, one line under it.
+        lead: HTML of what came out.
+        facts: (label, value) pairs.
+        parts: (id, heading, HTML) of sections; those without HTML are left out.
+        footer: text, a sentence.
+        javascript: as :func:`page` takes it, or None for a page without figures.
+    """
     present = [(name, heading, body) for name, heading, body in parts if body]
     links = "".join(f'<li><a href="#{name}">{heading}</a></li>' for name, heading, _ in present)
     body = "".join(
@@ -87,10 +119,10 @@ def page(
         '<a class="skip" href="#main">Skip to the content</a>\n'
         f'<header><h1>{escape(title)}</h1><p class="subtitle">{escape(subtitle)}</p></header>\n'
         '<main id="main">\n'
-        f"{sections.summary(transition, phases, runs)}\n"
+        f"{lead}\n"
         f"{tiles}\n{navigation}\n{body}\n</main>\n"
-        "<footer>Made by grokscope from the stored numbers of the run. This page needs no network.</footer>\n"
-        f"{_scripts(javascript) if figures else ''}</body>\n</html>\n"
+        f"<footer>{escape(footer)} This page needs no network.</footer>\n"
+        f"{'' if javascript is None else _scripts(javascript)}</body>\n</html>\n"
     )
 
 
@@ -109,7 +141,8 @@ def _check(javascript: str, figures: Sequence[tuple[str, str, str, Mapping[str, 
         raise UsageError(f"several figures have the id {twice[0]!r}: give each its own.")
 
 
-def _figure(name: str, title: str, caption: str, figure: Mapping[str, Any]) -> str:
+def figure_card(name: str, title: str, caption: str, figure: Mapping[str, Any]) -> str:
+    """Return a figure with its title and caption as HTML; it is drawn when it is first to be seen."""
     label, height = f"figure-{escape(name)}", figure.get("layout", {}).get("height", 440)
     described = f'<figcaption id="{label}-caption">{escape(caption)}</figcaption>' if caption else ""
     head = f'<figure class="card" id="{label}"><h3 id="{label}-title">{escape(title)}</h3>'

@@ -21,10 +21,10 @@ CONVERT = (
 )
 """How to make of a file that would have to be unpickled one that has not."""
 
-MAPPED = 1 << 30
+MAPPED = 1 << 28
 """Bytes read after which the file is mapped anew, so that pages of earlier tensors do not count as ours."""
 
-_BESIDE = re.compile(r"optim|sched|scaler|^rng|callback|^loops$|^grads?$|exp_avg|hparams|hyper_parameters", re.IGNORECASE)
+_BESIDE = re.compile(r"optim|sched|scaler|^rng|callback|^loops$|^grads?$|exp_avg|hparams|hyper_parameters", re.I)
 _DEEPEST = 6
 
 
