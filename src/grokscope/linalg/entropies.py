@@ -10,6 +10,9 @@ from torch import Tensor
 
 from grokscope.linalg.spectra import checked
 
+BLOCK = 2**16
+"""Entries looked at at once: more do not fit the processor's cache."""
+
 
 def absolute_entropy(weight: Tensor) -> Float[Tensor, ""]:
     """Return H = −Σ |w| ln |w|, 0 ln 0 = 0, in nats × weight; at most 1/e for each entry. Golechha 2024.
@@ -21,8 +24,7 @@ def absolute_entropy(weight: Tensor) -> Float[Tensor, ""]:
         >>> round(float(absolute_entropy(torch.tensor([[0.5, -0.5], [1.0, 2.0]]))), 8)
         -0.69314718
     """
-    sizes = checked(weight).abs()
-    return 0.0 - torch.special.xlogy(sizes, sizes).sum()
+    return _entropy_and_mass(weight)[0]
 
 
 def normalised_entropy(weight: Tensor) -> Float[Tensor, ""]:
@@ -34,9 +36,19 @@ def normalised_entropy(weight: Tensor) -> Float[Tensor, ""]:
         >>> round(float(normalised_entropy(torch.ones(2, 4)).exp()), 12)
         8.0
     """
-    sizes = checked(weight).abs()
-    shares = sizes / sizes.sum()
-    return 0.0 - torch.special.xlogy(shares, shares).sum()
+    entropy, mass = _entropy_and_mass(weight)
+    return mass.log() + entropy / mass
+
+
+def _entropy_and_mass(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return H and Σ|w|; with them H_n = ln Σ|w| + H/Σ|w|, so that one pass over the logarithms gives both."""
+    entropy = mass = torch.zeros((), dtype=torch.float64, device=weight.device)
+    for part in checked(weight).flatten().split(BLOCK):
+        sizes = part.abs()
+        # 0 ln 0 = 0, without the branch of xlogy
+        entropy = entropy - (sizes.clamp_min(torch.finfo(torch.float64).tiny).log_() * sizes).sum()
+        mass = mass + sizes.sum()
+    return entropy, mass
 
 
 def uniform_entropy(entries: int, bound: float) -> float:
@@ -56,9 +68,10 @@ def summary(weight: Tensor) -> dict[str, float]:
         >>> summary(torch.eye(2))["used_share"]
         0.5
     """
-    normalised = float(normalised_entropy(weight))
+    entropy, mass = _entropy_and_mass(weight)
+    normalised = float(mass.log() + entropy / mass)
     return {
-        "absolute_entropy": float(absolute_entropy(weight)),
-        "normalised_entropy": normalised,
+        "absolute": float(entropy),
+        "normalised": normalised,
         "used_share": math.exp(normalised) / weight.numel(),
     }

@@ -227,21 +227,23 @@ def _fitted_sigma(rescaled: np.ndarray, aspect: float, unit: float) -> float:
     points, heights = points[kept], heights[kept]
     peak, last = points[heights.argmax()], points[-1]
     root = math.sqrt(1 / aspect)
+    inverse = np.divide(1.0, points, where=points > 0, out=np.zeros_like(points))
+    circle = np.sqrt(np.maximum(4 - points**2, 0)) / math.pi
 
     def misfit(sigmas: np.ndarray) -> np.ndarray:
         """Return Σ (density − heights)² for each σ, (k) to (k)."""
-        column = np.asarray(sigmas, dtype=np.float64).reshape(-1, 1)
         if square:
-            law = np.sqrt(np.maximum(4 - points**2, 0)) / (math.pi * column**2)
-            return ((law - heights) ** 2).sum(1)
-        high, low = (column * (1 + root)) ** 2, (column * (1 - root)) ** 2
-        inside = np.sqrt(np.maximum((high - points) * (points - low), 0))
-        law = (
-            aspect / (2 * math.pi * column**2) * np.divide(inside, points, where=points > 0, out=np.zeros_like(inside))
-        )
-        gap = law - heights
-        gap[((high < peak) | (high > last) | (low > peak))[:, 0]] = OUT_OF_RANGE
-        return (gap**2).sum(1)
+            return ((circle / sigmas[:, None] ** 2 - heights) ** 2).sum(1)
+        high, low = (sigmas * (1 + root)) ** 2, (sigmas * (1 - root)) ** 2
+        found = np.full(len(sigmas), OUT_OF_RANGE**2 * len(points))
+        allowed = ~((high < peak) | (high > last) | (low > peak))
+        if allowed.any():
+            inside = (high[allowed, None] - points) * (points - low[allowed, None])
+            law = np.sqrt(np.maximum(inside, 0, out=inside), out=inside)
+            law *= aspect / (2 * math.pi * sigmas[allowed, None] ** 2) * inverse
+            law -= heights
+            found[allowed] = (law * law).sum(1)
+        return found
 
     grid = np.arange(LEAST_SIGMA * unit, MOST_SIGMA * unit, SIGMA_STEP * unit)
     start = grid[misfit(grid).argmin()]

@@ -25,6 +25,8 @@ GRAM_ASPECT = 2.0
 GRAM_FLOOR = 1e-6
 """The Gram matrix is trusted where λ_min ≥ this × λ_max: its absolute error of about ε λ_max, ε = 2e-16, is then
 below 1e-9 of every eigenvalue. Below it the SVD decides."""
+SAFE = (1e-100, 1e100)
+"""Between these the squares of entries, and sums of them, are far from the limits of float64."""
 RANK_PRECISION = torch.finfo(torch.float32).eps
 """Relative rounding that weights narrower than float64 are taken to carry when their rank is counted."""
 
@@ -52,7 +54,8 @@ def checked(weight: Tensor) -> Tensor:
     if weight.numel() == 0:
         raise UsageError(f"an empty weight of shape {shape} was given: its spectrum has no values.")
     found = weight.detach().to(torch.float64)
-    wrong = found.numel() - int(found.isfinite().sum())
+    # a finite sum has finite terms; only an infinite one is worth a second look
+    wrong = 0 if math.isfinite(float(found.sum())) else found.numel() - int(found.isfinite().sum())
     if wrong:
         raise UsageError(f"a weight of shape {shape} holds {wrong} values that are NaN or infinite.")
     return found
@@ -124,9 +127,11 @@ def slice_values(
         [[2.0], [2.0]]
     """
     rows, columns = slices.shape[-2:]
-    scale = slices.abs().amax((-2, -1), keepdim=True)
-    # entries of at most 1: their squares neither overflow nor vanish
-    unit = slices / scale.where(scale > 0, 1.0)
+    axes = (-2, -1)
+    scale = torch.maximum(slices.amax(axes, keepdim=True), -slices.amin(axes, keepdim=True))
+    # entries whose squares would overflow or vanish are divided by the largest first
+    scale = torch.where((scale > 0) & ((scale < SAFE[0]) | (scale > SAFE[1])), scale, 1.0)
+    unit = slices / scale if bool((scale != 1).any()) else slices
     if method == "gram" or (method == "auto" and columns >= GRAM_ASPECT * rows):
         squares = torch.linalg.eigvalsh(unit @ unit.mT).flip(-1).clamp_min(0)
         if method == "gram" or bool((squares[..., -1] >= GRAM_FLOOR * squares[..., 0]).all()):
@@ -248,12 +253,12 @@ def matrix_norms(weight: Tensor) -> dict[str, float]:
         >>> matrix_norms(torch.tensor([[3.0, -4.0]]))
         {'l1': 7.0, 'l2': 5.0, 'largest': 4.0}
     """
-    entries = checked(weight).abs().flatten()
-    largest = entries.max()
+    entries = checked(weight)
+    least, most = torch.aminmax(entries)
     return {
-        "l1": float(entries.sum()),
+        "l1": float(torch.linalg.vector_norm(entries, 1)),
         "l2": float(torch.linalg.vector_norm(entries)),
-        "largest": float(largest),
+        "largest": float(torch.maximum(-least, most)),
     }
 
 

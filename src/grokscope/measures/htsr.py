@@ -96,14 +96,17 @@ def spectral_summary(
     used = spectra.checked(weight)
     if mode == "ww":
         used = used.float()
-    flat = spectra.singular_values(used, layout="flat")
+    flat = spectra.singular_values_of(spectra.as_slices(used, layout="flat"))
     slices = spectra.as_slices(used, layout=layout)
     values = flat if weight.ndim == 2 or layout == "flat" else spectra.singular_values_of(slices)
     eigenvalues = values.square().flip(0)
+    entropy = entropies.summary(used)
     numbers = {
         **spectra.matrix_norms(used),
         **spectra.summary(flat, tolerance=spectra.rank_tolerance(tuple(used.shape), weight.dtype)),
-        **entropies.summary(used),
+        "absolute_entropy": entropy["absolute"],
+        "normalised_entropy": entropy["normalised"],
+        "used_share": entropy["used_share"],
         **tail_summary(eigenvalues, threshold=threshold_of(weight, eigenvalues, mode), least=least),
         **bulk_summary(eigenvalues, (slices.shape[-2], slices.shape[-1]), least=least),
     }
