@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grokscope.batch import Batch as Batch
+    from grokscope.cadence import Cadence as Cadence
     from grokscope.facts import Facts as Facts
     from grokscope.measures.base import evaluate as evaluate
+    from grokscope.monitor.monitor import Monitor as Monitor
     from grokscope.running import Run as Run
     from grokscope.running import fork as fork
+    from grokscope.running import measure as measure
     from grokscope.running import run as run
     from grokscope.snapshot import Snapshot as Snapshot
     from grokscope.spec import Spec as Spec
@@ -22,17 +25,33 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Batch": "grokscope.batch",
+    "Cadence": "grokscope.cadence",
     "Facts": "grokscope.facts",
+    "Monitor": "grokscope.monitor.monitor",
     "Run": "grokscope.running",
     "Snapshot": "grokscope.snapshot",
     "Spec": "grokscope.spec",
     "evaluate": "grokscope.measures.base",
     "fork": "grokscope.running",
+    "measure": "grokscope.running",
     "resolve": "grokscope.spec",
     "run": "grokscope.running",
 }
 
-__all__ = ["Batch", "Facts", "Run", "Snapshot", "Spec", "evaluate", "fork", "resolve", "run"]
+__all__ = [
+    "Batch",
+    "Cadence",
+    "Facts",
+    "Monitor",
+    "Run",
+    "Snapshot",
+    "Spec",
+    "evaluate",
+    "fork",
+    "measure",
+    "resolve",
+    "run",
+]
 
 
 _PACKAGES = ("linalg", "measures")

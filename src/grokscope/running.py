@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grokscope.analysis.phases import Phase, segment
 from grokscope.analysis.transitions import Transition, TransitionRule, transition
-from grokscope.errors import UsageError
+from grokscope.errors import UsageError, unknown
 from grokscope.store import StoredRun, open_run, resolve_run
 
 if TYPE_CHECKING:
     import pandas
 
     from grokscope.claims import Verdict
+    from grokscope.execution.measure import Filled
     from grokscope.execution.progress import Progress
 
 
@@ -69,13 +70,7 @@ class Run:
         Raises:
             UsageError: the run has no such key; the nearest ones are offered.
         """
-        import pandas
-
-        columns = {}
-        for key in keys or self.keys():
-            steps, values = self.stored.series(key)
-            columns[key] = pandas.Series(values, index=pandas.Index(steps, name="step"))
-        return pandas.DataFrame(columns)
+        return frame_of({key: self.stored.series(key) for key in keys or self.keys()})
 
     def transition(self) -> Transition:
         """Return where the run fitted and generalised, by the rule in its spec; a fork counts its parent's steps.
@@ -136,6 +131,49 @@ class Run:
                 f"the run {self.directory} declares no transition: set transition.fit and transition.generalise."
             )
         return TransitionRule.model_validate(rule)
+
+
+def frame_of(series: Mapping[str, tuple[Any, Any]], keys: Sequence[str] = ()) -> pandas.DataFrame:
+    """Return series (steps, values) by key as a data frame with a row a step; all of them, or those of ``keys``.
+
+    Raises:
+        UsageError: there is no such key; the nearest ones are offered.
+    """
+    import pandas
+
+    for key in keys:
+        if key not in series:
+            raise unknown("key", key, series)
+    columns = {
+        key: pandas.Series(series[key][1], index=pandas.Index(series[key][0], name="step")) for key in keys or series
+    }
+    return pandas.DataFrame(columns)
+
+
+def measure(
+    run: Run | str | Path,
+    measures: Sequence[str],
+    *,
+    steps: Sequence[int] | None = None,
+    model: Any = None,
+) -> list[Filled]:
+    """Take measures on the stored checkpoints of a run and add them to it, as ``grokscope measure`` does.
+
+    Args:
+        run: a run, or its directory.
+        measures: names of measures.
+        steps: these checkpoints only.
+        model: of a run that ``gs.Monitor`` wrote, the model's code, for measures that run it: a module,
+            ``(module, forward)``, a function that returns either, or ``"FILE.py:function"``.
+
+    Raises:
+        UsageError: an unknown measure, a step without a checkpoint, or code of another model.
+        StoreError: there is no checkpoint, or the run is being written.
+    """
+    from grokscope.execution.measure import backfill
+
+    stored = run if isinstance(run, Run) else Run.open(run)
+    return backfill(stored.stored, measures, steps=steps, model=model)
 
 
 def run(

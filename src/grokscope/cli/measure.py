@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,9 @@ def measure(
         list[str], Parameter(negative="", help="names, as in gini,fourier (see: grokscope list measures)")
     ],
     steps: Annotated[str | None, Parameter(help="these checkpoints only, as in 0,1000 (default: all)")] = None,
+    model: Annotated[
+        str | None, Parameter(help="of a run of gs.Monitor: FILE.py:function that returns the model, as a module")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Back-fill measures on the checkpoints of a stored run; of a single checkpoint, only show them.
@@ -32,19 +36,19 @@ def measure(
     Args:
         target: a run directory (or one that holds exactly one run), or a file RUN/checkpoints/STEP.safetensors.
     """
-    names = words(measures)
+    names = measure_names(measures)
     if Path(target).suffix == ".safetensors" and not Path(target).exists():
         raise UsageError(f"there is no checkpoint {target}: grokscope verify RUN tells which a run has.")
     if Path(target).is_file():
         if steps is not None:
             raise UsageError(f"{target} is one checkpoint: --steps is for a run directory.")
-        return _show(Path(target), names, json=json)
+        return _show(Path(target), names, model=model, json=json)
     from grokscope.execution.measure import backfill
     from grokscope.store import open_run, resolve_run
 
     run = open_run(resolve_run(target))
     chosen = None if steps is None else parse_steps(steps)
-    done = backfill(run, names, steps=chosen, tell=_tell)
+    done = backfill(run, names, steps=chosen, model=model, tell=_tell)
     rows = [filled.as_dict() for filled in done]
     if json:
         write_json({**rows_document("measure", rows), "run_dir": str(run.directory)})
@@ -53,6 +57,27 @@ def measure(
         shown = [(r["measure"], r["version"], len(r["steps"]), r["rows"], ", ".join(r["arrays"]) or "–") for r in rows]
         table(columns, shown)
     return _judge(done)
+
+
+def measure_names(given: Sequence[str]) -> list[str]:
+    """Return the measures in ``A,B`` texts; a part that is KEY=VALUE is a further option of the measure before it.
+
+    Example:
+        >>> measure_names(["sparsity:threshold=0.1,mode=absolute,fourier", "gini"])
+        ['sparsity:threshold=0.1,mode=absolute', 'fourier', 'gini']
+    """
+    names: list[str] = []
+    for text in given:
+        found: list[str] = []
+        for part in words([text]):
+            if "=" not in part or ":" in part.partition("=")[0]:
+                found.append(part)
+            elif found and ":" in found[-1]:
+                found[-1] += f",{part}"
+            else:
+                raise UsageError(f"{part!r} names no measure: write its options as NAME:key=value,key=value.")
+        names += found
+    return names
 
 
 def parse_steps(text: str) -> list[int]:
@@ -68,7 +93,7 @@ def parse_steps(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _show(path: Path, names: list[str], *, json: bool) -> int:
+def _show(path: Path, names: list[str], *, model: str | None, json: bool) -> int:
     from grokscope.execution.measure import read_checkpoints, run_of_checkpoint
     from grokscope.store import flat_key
 
@@ -77,7 +102,7 @@ def _show(path: Path, names: list[str], *, json: bool) -> int:
     arrays: list[dict[str, Any]] = []
     everything: list[Filled] = []
     for run in runs:
-        done = read_checkpoints(run, names, steps=[step])
+        done = read_checkpoints(run, names, steps=[step], model=model)
         everything += done
         for filled in done:
             for reading in filled.readings:

@@ -109,6 +109,7 @@ def _of_tree(tree: Mapping[str, Any], further: Sequence[str] = ()) -> Cited:
 
 def _of_part(kind: str, name: str) -> Cited:
     known = PARTS[kind]
+    name = name.partition(":")[0]  # of a measure with options
     if name not in known:
         return
     try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grokscope.errors import UsageError
+from grokscope.monitor.settings import MONITORED
 from grokscope.spec import Spec
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def check_begins(specs: Sequence[Spec]) -> None:
     Raises:
         UsageError: they cannot be trained.
     """
+    if specs[0].learner.name == MONITORED:
+        specs[0].learner.build()  # raises: it is somebody else's
     if specs[0].numerics.device == "cpu" and not any(spec.interventions for spec in specs):
         return
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from grokscope.execution.observe import Observer, transient_name
@@ -23,21 +24,26 @@ def complete(observer: Observer, last: Snapshot) -> None:
     A measure that raises leaves an event; the others are completed all the same.
     """
     started = time.perf_counter()
-    for measure in observer.measures.values():
+    look_back(observer.measures.values(), observer.writer, last)
+    observer.seconds += time.perf_counter() - started
+
+
+def look_back(measures: Iterable[Measure], writer: RunWriter, last: Snapshot) -> None:
+    """Compare everything that hindsight measures collected into a run with the snapshot it ended with."""
+    for measure in measures:
         if measure.hindsight is None:
             continue
         try:
             if why_not(measure, last) is None:
-                _complete(measure, observer.writer, last)
+                _complete(measure, writer, last)
         except Exception as error:
-            observer.writer.event(
+            writer.event(
                 "measure_failed",
                 measure=measure.name,
                 version=measure.version,
                 step=last.step,
                 reason=f"in hindsight: {type(error).__name__}: {error}",
             )
-    observer.seconds += time.perf_counter() - started
 
 
 def _complete(measure: Measure, writer: RunWriter, last: Snapshot) -> None:

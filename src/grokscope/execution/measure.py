@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import CheckpointError, StoreError, UsageError
 from grokscope.execution.observe import Row, transient_name
-from grokscope.execution.posthoc import opened, usable_steps
+from grokscope.execution.posthoc import is_monitored, opened, usable_steps
 from grokscope.store import ENDED, RunWriter, StoredRun, decode_value, read_lines, seal
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def read_checkpoints(
     measures: Sequence[str],
     *,
     steps: Sequence[int] | None = None,
+    model: Any = None,
     tell: Callable[[str], None] | None = None,
 ) -> list[Filled]:
     """Return what measures give at the checkpoints of a run; nothing is written.
@@ -87,6 +88,7 @@ def read_checkpoints(
         run: the run.
         measures: names of measures.
         steps: these checkpoints only.
+        model: the code of a model that was monitored, as a module or what makes it.
         tell: told of each checkpoint in turn.
 
     Raises:
@@ -100,6 +102,11 @@ def read_checkpoints(
     chosen: list[Measure] = [named(name) for name in dict.fromkeys(measures)]
     known = usable_steps(run)
     if not known:
+        if is_monitored(run):
+            raise StoreError(
+                f"{run.directory} has no checkpoint to measure: have gs.Monitor store some, with checkpoints=, or name "
+                f"{chosen[0].name} in its measures."
+            )
         raise StoreError(
             f"{run.directory} has no checkpoint to measure: resume it, or run it anew with "
             f'--set record.measures=["{chosen[0].name}"].'
@@ -108,7 +115,7 @@ def read_checkpoints(
         if step not in known:
             shown = ", ".join(map(str, known))
             raise UsageError(f"{run.directory} has no checkpoint at step {step}: there are {shown}.")
-    with opened(run) as at:
+    with opened(run, model) as at:
         looks = [_Look(measure, run, known[-1], at) for measure in chosen]
         for step in sorted(set(known if steps is None else steps)):
             if tell is not None:
@@ -121,7 +128,18 @@ def read_checkpoints(
                 continue
             for look in looks:
                 look.take(snapshot)
-    return [look.filled() for look in looks]
+    found = [look.filled() for look in looks]
+    if model is None and is_monitored(run):
+        return [_asking_for_code(filled) for filled in found]
+    return found
+
+
+def _asking_for_code(filled: Filled) -> Filled:
+    """Say how a measure that gave nothing might give something: a monitored run has no code of its model."""
+    if filled.readings or filled.reason is None:
+        return filled
+    hint = "Of a monitored run, give the model's code with --model FILE.py:function if it lies at that."
+    return replace(filled, reason=f"{filled.reason} {hint}")
 
 
 def backfill(
@@ -129,6 +147,7 @@ def backfill(
     measures: Sequence[str],
     *,
     steps: Sequence[int] | None = None,
+    model: Any = None,
     tell: Callable[[str], None] | None = None,
 ) -> list[Filled]:
     """Take measures at the checkpoints of a run, write what they give into it, and seal it again.
@@ -141,7 +160,7 @@ def backfill(
     from grokscope.loop.encoding import encode_tensors
 
     with contextlib.closing(RunWriter.reopen(run.directory)) as writer:
-        done = read_checkpoints(run, measures, steps=steps, tell=tell)
+        done = read_checkpoints(run, measures, steps=steps, model=model, tell=tell)
         ended = run.status in ENDED
         for filled in done:
             for problem in filled.problems:

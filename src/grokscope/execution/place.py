@@ -111,7 +111,8 @@ def place_of(run: StoredRun) -> tuple[list[Spec], Place, Path]:
         StoreError: the group's file, or one of its members, is missing.
     """
     directory = run.directory.resolve()
-    root = directory.parents[2]
+    # a monitored run lies where its author wants it
+    root = directory.parents[min(2, len(directory.parents) - 1)]
     spec = stored_spec(run)
     if spec.group is None:
         members = [directory]

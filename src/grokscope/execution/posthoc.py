@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from grokscope.errors import UsageError
 from grokscope.execution.place import place_of
+from grokscope.monitor.settings import MONITORED
 from grokscope.store import ENDED, CheckpointStore, StoredRun
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
+
+
+def is_monitored(run: StoredRun) -> bool:
+    """Tell whether a run was recorded by gs.Monitor in a training of somebody else's."""
+    return run.spec["learner"]["name"] == MONITORED
 
 
 def checkpoints_of(run: StoredRun) -> CheckpointStore:
@@ -24,14 +31,24 @@ def checkpoints_of(run: StoredRun) -> CheckpointStore:
 
 
 @contextmanager
-def opened(run: StoredRun) -> Iterator[Callable[[int], Snapshot]]:
+def opened(run: StoredRun, model: Any = None) -> Iterator[Callable[[int], Snapshot]]:
     """Within the context, a function from a checkpoint's step to its snapshot, under the run's numerics.
 
-    A snapshot is open until the next one is asked for. The task and the learner are built once.
+    A snapshot is open until the next one is asked for. The task and the learner are built once. ``model`` is the
+    code of a model that was monitored (``grokscope.monitor.stored``).
 
     Raises:
+        UsageError: ``model`` is not that of the run, or the run makes its own.
         CheckpointError: by the function, where there is no usable checkpoint at that step.
     """
+    if is_monitored(run):
+        from grokscope.monitor.stored import opened as monitored
+
+        with monitored(run, model) as moment:
+            yield moment
+        return
+    if model is not None:
+        raise UsageError(f"{run.directory} makes its model from its spec: leave --model out, it is for monitored runs.")
     from grokscope.loop.encoding import decode_checkpoint
     from grokscope.numerics import applied
 
