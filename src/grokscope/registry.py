@@ -82,6 +82,7 @@ TASKS: Registry[Any] = Registry(
     {
         "modular-addition": "grokscope.tasks.modular:ModularAddition",
         "modular-arithmetic": "grokscope.tasks.modular:ModularArithmetic",
+        "monitored": "grokscope.monitor.settings:MonitoredTask",
     },
 )
 MODELS: Registry[Any] = Registry(
@@ -90,12 +91,16 @@ MODELS: Registry[Any] = Registry(
     {
         "modular-transformer": "grokscope.models.settings:ModularTransformerSettings",
         "mlp": "grokscope.models.settings:MLPSettings",
+        "monitored": "grokscope.monitor.settings:MonitoredModel",
     },
 )
 LEARNERS: Registry[Any] = Registry(
     "learner",
     "grokscope.learners",
-    {"gradient": "grokscope.learners.settings:GradientSettings"},
+    {
+        "gradient": "grokscope.learners.settings:GradientSettings",
+        "monitored": "grokscope.monitor.settings:MonitoredLearner",
+    },
 )
 OPTIMIZERS: Registry[Any] = Registry(
     "optimizer",
