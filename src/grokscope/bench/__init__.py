@@ -7,5 +7,9 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "grokscope.bench.modular_addition:benchmark",
         "training of nanda2023/modular-addition (p = 113) against the loop that evaluates all positions and pairs",
     ),
+    "spectra": (
+        "grokscope.bench.spectra:benchmark",
+        "power-law fits against a loop over xmin, whole layers against their bare SVD, Fourier losses against a loop",
+    ),
 }
 """Name -> (its function, what it compares). A function takes (devices, rounds) and returns rows; see ``Comparison``."""
