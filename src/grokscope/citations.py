@@ -18,6 +18,14 @@ ENTRIES: Mapping[str, str] = {
   eprint = {1610.01644},
   archivePrefix = {arXiv}
 }""",
+    "bartlett2017": """@inproceedings{bartlett2017spectrally,
+  title = {Spectrally-normalized margin bounds for neural networks},
+  author = {Bartlett, Peter L. and Foster, Dylan J. and Telgarsky, Matus J.},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2017},
+  eprint = {1706.08498},
+  archivePrefix = {arXiv}
+}""",
     "clauset2009": """@article{clauset2009power,
   title = {Power-Law Distributions in Empirical Data},
   author = {Clauset, Aaron and Shalizi, Cosma Rohilla and Newman, M. E. J.},
@@ -94,6 +102,14 @@ ENTRIES: Mapping[str, str] = {
   eprint = {2405.12755},
   archivePrefix = {arXiv}
 }""",
+    "goodfellow2015": """@inproceedings{goodfellow2015explaining,
+  title = {Explaining and Harnessing Adversarial Examples},
+  author = {Goodfellow, Ian J. and Shlens, Jonathon and Szegedy, Christian},
+  booktitle = {International Conference on Learning Representations},
+  year = {2015},
+  eprint = {1412.6572},
+  archivePrefix = {arXiv}
+}""",
     "gromov2023": """@misc{gromov2023grokking,
   title = {Grokking modular arithmetic},
   author = {Gromov, Andrey},
@@ -106,6 +122,21 @@ ENTRIES: Mapping[str, str] = {
   author = {Gu, Zihan and Chen, Ruoyu and Zhang, Hua and Hu, Yue and Cao, Xiaochun},
   year = {2025},
   eprint = {2504.03162},
+  archivePrefix = {arXiv}
+}""",
+    "hoffman2019": """@misc{hoffman2019robust,
+  title = {Robust Learning with {Jacobian} Regularization},
+  author = {Hoffman, Judy and Roberts, Daniel A. and Yaida, Sho},
+  year = {2019},
+  eprint = {1908.02729},
+  archivePrefix = {arXiv}
+}""",
+    "humayun2024": """@inproceedings{humayun2024deep,
+  title = {Deep Networks Always Grok and Here is Why},
+  author = {Humayun, Ahmed Imtiaz and Balestriero, Randall and Baraniuk, Richard},
+  booktitle = {International Conference on Machine Learning},
+  year = {2024},
+  eprint = {2402.15555},
   archivePrefix = {arXiv}
 }""",
     "hurley2009": """@article{hurley2009comparing,
@@ -200,6 +231,23 @@ ENTRIES: Mapping[str, str] = {
   eprint = {1711.05101},
   archivePrefix = {arXiv}
 }""",
+    "lyu2020": """@inproceedings{lyu2020gradient,
+  title = {Gradient Descent Maximizes the Margin of Homogeneous Neural Networks},
+  author = {Lyu, Kaifeng and Li, Jian},
+  booktitle = {International Conference on Learning Representations},
+  year = {2020},
+  eprint = {1906.05890},
+  archivePrefix = {arXiv}
+}""",
+    "madry2018": """@inproceedings{madry2018towards,
+  title = {Towards Deep Learning Models Resistant to Adversarial Attacks},
+  author = {M{\\k{a}}dry, Aleksander and Makelov, Aleksandar and Schmidt, Ludwig and Tsipras, Dimitris and
+    Vladu, Adrian},
+  booktitle = {International Conference on Learning Representations},
+  year = {2018},
+  eprint = {1706.06083},
+  archivePrefix = {arXiv}
+}""",
     "mallinar2024": """@misc{mallinar2024emergence,
   title = {Emergence in non-neural models: grokking modular arithmetic via average gradient outer product},
   author = {Mallinar, Neil and Beaglehole, Daniel and Zhu, Libin and Radhakrishnan, Adityanarayanan and
@@ -259,6 +307,15 @@ ENTRIES: Mapping[str, str] = {
   booktitle = {International Conference on Learning Representations},
   year = {2023},
   eprint = {2301.05217},
+  archivePrefix = {arXiv}
+}""",
+    "novak2018": """@inproceedings{novak2018sensitivity,
+  title = {Sensitivity and Generalization in Neural Networks: an Empirical Study},
+  author = {Novak, Roman and Bahri, Yasaman and Abolafia, Daniel A. and Pennington, Jeffrey and
+    Sohl-Dickstein, Jascha},
+  booktitle = {International Conference on Learning Representations},
+  year = {2018},
+  eprint = {1802.08760},
   archivePrefix = {arXiv}
 }""",
     "papyan2020": """@article{papyan2020prevalence,
@@ -389,8 +446,11 @@ METHODS: Mapping[str, tuple[str, ...]] = {"change points": ("truong2020",)}
 
 MEASURES: Mapping[str, tuple[str, ...]] = {
     "ablation": ("nanda2023",),
+    "agop": ("radhakrishnan2024", "mallinar2024"),
     "circles": ("nanda2023",),
     "circuit": ("nanda2023",),
+    "circuit_complexity": ("golechha2024",),
+    "cka": ("kornblith2019", "song2012"),
     "correlation_traps": ("prakash2025", "johnstone2001"),
     "curvature": ("ghorbani2019", "epperly2024", "foret2021"),
     "feature_rank": ("fan2024", "masarczyk2023", "roy2007"),
@@ -398,17 +458,24 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "gini": ("nanda2023", "hurley2009"),
     "gradient": (),
     "htsr": ("martin2021predicting", "clauset2009"),
+    "information": ("demellokoch2025", "kolchinsky2017", "saxe2018"),
+    "input_jacobian": ("novak2018", "hoffman2019"),
+    "learning_coefficient": ("lau2024", "watanabe2013", "roberts1996"),
+    "linear_probe": ("alain2017", "fan2024"),
     "maps": ("nanda2023",),
     "marchenko_pastur": ("marchenko1967", "martin2021implicit", "johnstone2001"),
+    "margin": ("lyu2020", "bartlett2017"),
+    "neural_collapse": ("papyan2020",),
     "norms": ("liu2023", "golechha2024"),
     "ntk": ("jacot2018", "kumar2024", "cortes2012", "fort2020"),
     "participation": ("gromov2023",),
     "performance": ("power2022",),
+    "robustness": ("goodfellow2015", "madry2018", "humayun2024"),
     "sparsity": ("golechha2024",),
     "spectra": ("roy2007", "martin2021predicting"),
+    "uniformity": ("gu2025", "wang2020"),
     "units": ("golechha2024",),
     "weight_entropy": ("golechha2024",),
-    "uniformity": ("gu2025", "wang2020"),
     "weights": ("nanda2023",),
 }
 """The ``cites`` of our own measures once more, so that a report can be written without loading torch.

@@ -302,13 +302,20 @@ class Snapshot:
             UsageError: there is no module to look into.
         """
         self._check()
+        if self._source.module is None:
+            raise UsageError("this learner has no module whose forward pass could be watched.")
+        with torch.no_grad(), watched(self._source.module, see):
+            for part in inputs.split(self._source.eval_chunk or max(len(inputs), 1)):
+                self.predict_plainly(part)
+
+    def predict_plainly(self, inputs: Tensor) -> Tensor:
+        """Return the outputs by the module's own forward pass, where hooks on ``module`` fire; differentiable."""
+        self._check()
         module = self._source.module
         if module is None:
-            raise UsageError("this learner has no module whose forward pass could be watched.")
+            return self.predict_with({}, inputs)
         plain = self._source.plain or module_forward(module)
-        with torch.no_grad(), watched(module, see):
-            for part in inputs.split(self._source.eval_chunk or max(len(inputs), 1)):
-                plain({**self._parameters, **self._buffers}, part)
+        return plain({**self._parameters, **self._buffers}, inputs)
 
     def real_inputs(self, probe: str) -> RealInputs | None:
         """Return the points of a probe at which derivatives with respect to the input can be taken, or None.

@@ -57,8 +57,8 @@ def alignment(kernel: Tensor, targets: Tensor, *, centring: Centring = "double")
 
     In [0, 1] for a positive semidefinite K with double centring (centred kernel alignment, CKA); for one target it
     is y^T K y / (‖K_c‖_F ‖y‖²). The three ways to centre K have the same numerator. NaN where the targets or the
-    centred kernel are constant. In float64, without units. References: Cristianini et al. 2001; Cortes, Mohri and
-    Rostamizadeh 2012 (double centring); Kumar et al. 2024, Eq. 6 (``none``; its notebook is ``one-sided``).
+    centred kernel are constant. In float64, without units. References: Cortes, Mohri and
+    Rostamizadeh 2012 (double centring); Kumar et al. 2024 (``none``; its notebook is ``one-sided``).
 
     Args:
         kernel: (n, n), symmetric.
@@ -150,7 +150,7 @@ def regression(kernel: Tensor, targets: Tensor, cross: Tensor, *, ridge: float =
 def difficulty(kernel: Tensor, targets: Tensor, *, ridge: float = 0.0) -> Float[Tensor, ""]:
     """Return tr(Y^T K⁻¹ Y), the squared displacement of the parameters in the lazy fit; pseudo-inverse without ridge.
 
-    Units: parameters². Reference: Kumar et al. 2024, Sec. 3. Its root over ‖θ_0‖ is a laziness number: far below 1
+    Units: parameters². Reference: Kumar et al. 2024. Its root over ‖θ_0‖ is a laziness number: far below 1
     the linearised fit is consistent, far above 1 the linearisation must break.
 
     Args:

@@ -38,7 +38,7 @@ def empirical_ntk(
     Units: outputs²/parameters². Positive semidefinite where x' = x. For many outputs, ``directions`` ξ_k with
     E ξξ^T = 1 (:func:`signs`) give the unbiased estimate (1/k) Σ_k ⟨ξ_k^T J_i, ξ_k^T J_j⟩, itself positive
     semidefinite. Its precision is that of the parameters: give float64. Reference: Jacot et al. 2018; Kumar et al.
-    2024, Sec. 3 (the trace kernel).
+    2024.
 
     Args:
         function: (parameters, inputs (n, ...)) -> outputs (n, ...), each example by itself: no batch statistics.

@@ -70,7 +70,7 @@ def population_loss(student: Student, target: Float[Tensor, " D"], *, scale: flo
 
     With Q = αεM − 2c ββ^T: ``variance`` (tr Q/D)²/4, ``misalignment`` ‖Q‖²_F/(2D²), ``linear_power`` α²‖w̄‖²/D. In
     memorisation the linear power rises; in generalisation first misalignment falls, then linear power. Reference:
-    Kumar et al. 2024, Sec. 4.
+    Kumar et al. 2024; the exact form is ours.
 
     Args:
         student: the network, or ``student.centred(initial)`` for the predictor f − f_0.
