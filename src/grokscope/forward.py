@@ -29,7 +29,8 @@ def private_copy(model: nn.Module) -> nn.Module:
     """
     plain = unwrapped(model)
     try:
-        with torch.no_grad():
+        # a copy made in inference mode could never be differentiated
+        with torch.inference_mode(mode=False), torch.no_grad():
             private = copy.deepcopy(plain, _hooks_left_out(plain))
     except RuntimeError as error:
         raise UsageError(
