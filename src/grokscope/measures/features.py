@@ -1,4 +1,4 @@
-"""What chosen examples are at the sites of a network: one row an example, or one a position."""
+"""What chosen examples are at the sites of a network: one row an example."""
 
 from __future__ import annotations
 
@@ -8,96 +8,96 @@ import torch
 from torch import Tensor
 
 from grokscope.errors import unknown
-from grokscope.measures.activations import CHUNK, COLUMNS, WHERE, chosen_columns, chosen_inputs, stream
+from grokscope.measures.activations import CHUNK, COLUMNS, WHERE, chosen_columns, stream
 from grokscope.measures.base import DoesNotApply
+from grokscope.measures.performance import IGNORED
 from grokscope.visits import Visit
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
 
-POSITIONS = ("auto", "each", "all", "mean", "last")
+POSITIONS = ("auto", "all", "mean", "last")
 
 
-def per_example(visit: Visit, examples: int) -> Tensor | None:
-    """Return a visit's output as (examples, positions, units), or None where it is not laid out by examples.
+def per_example(output: Tensor, examples: int, *, axis: int = -1) -> Tensor | None:
+    """Return an output as (examples, positions, units), or None where it is not laid out by examples.
 
     Sequences may come first (positions, examples, units), and positions may have been folded into the examples.
 
+    Args:
+        output: what came out, or went in.
+        examples: how many examples that was of.
+        axis: along which the units lie: 1 for the channels of a convolution, else -1.
+
     Example:
-        >>> seen = Visit("conv", "convolution", "Conv2d", torch.zeros(2, 1, 4, 4), torch.zeros(2, 3, 4, 4), 1)
-        >>> per_example(seen, 2).shape
+        >>> per_example(torch.zeros(2, 3, 4, 4), 2, axis=1).shape
         torch.Size([2, 16, 3])
     """
-    tensor = visit.output
-    if not tensor.numel():
+    if not output.numel():
         return None
-    if tensor.ndim < 2:
-        return tensor.reshape(-1, 1, 1) if len(tensor) == examples else None
-    if visit.axis == 1:
-        tensor = tensor.movedim(1, -1)
-    if len(tensor) != examples and tensor.ndim > 2 and tensor.shape[1] == examples:
-        tensor = tensor.transpose(0, 1)
-    if len(tensor) % examples:
+    if output.ndim < 2:
+        return output.reshape(-1, 1, 1) if len(output) == examples else None
+    if axis == 1:
+        output = output.movedim(1, -1)
+    if len(output) != examples and output.ndim > 2 and output.shape[1] == examples:
+        output = output.transpose(0, 1)
+    if len(output) % examples:
         return None
-    return tensor.reshape(examples, -1, tensor.shape[-1])
+    return output.reshape(examples, -1, output.shape[-1])
 
 
-def represent(visit: Visit, examples: int, positions: str) -> Tensor | None:
-    """Return a visit's output as (samples, features), or None where it is not laid out by examples.
+def represent(output: Tensor, examples: int, positions: str, *, axis: int = -1) -> Tensor | None:
+    """Return an output as (examples, features), or None where it is not laid out by examples.
 
     Args:
-        visit: of so many examples.
-        examples: the number of examples.
-        positions: ``each`` position is a sample, example by example; ``all`` of them are features of their example;
-            their ``mean``; the ``last``; ``auto`` is the mean of a map with channels, and the last of a sequence.
+        output: what came out, or went in.
+        examples: how many examples that was of.
+        positions: ``all`` of them are features of their example; their ``mean``; the ``last``; ``auto`` is the mean
+            of a map with channels, and the last of a sequence.
+        axis: along which the units lie.
 
     Raises:
         UsageError: there is no such way to treat positions.
     """
     if positions not in POSITIONS:
         raise unknown("positions", positions, POSITIONS)
-    found = per_example(visit, examples)
+    found = per_example(output, examples, axis=axis)
     if found is None:
         return None
-    if positions == "each":
-        return found.flatten(0, 1)
     if positions == "all":
         return found.flatten(1)
-    if positions == "mean" or (positions == "auto" and visit.axis == 1):
+    if positions == "mean" or (positions == "auto" and axis == 1):
         return found.mean(1)
     return found[:, -1]
 
 
 def features(
     snapshot: Snapshot,
-    probe: str,
+    inputs: Tensor,
     *,
     where: str = "activations",
     positions: str = "auto",
-    examples: int = 1000,
     columns: int = COLUMNS,
     chunk: int = CHUNK,
 ) -> dict[str, Tensor]:
-    """Return what chosen examples are at each site, (samples, features), in the model's own type; by site.
+    """Return what inputs are at each site, (examples, features), in the model's own type; by site.
 
-    Sites that are not laid out by examples are left out. Memory: sites × samples × ``columns`` numbers.
+    Sites that are not laid out by examples are left out. Memory: sites × examples × ``columns`` numbers.
 
     Args:
         snapshot: the moment.
-        probe: the data.
+        inputs: (examples, …), from :func:`grokscope.measures.activations.chosen_inputs`.
         where: ``layers`` or ``activations``; of a module without such sites the other ones are taken.
         positions: see :func:`represent`.
-        examples: at most so many, the same at every step.
         columns: of wider representations so many features are drawn, the same at every step.
         chunk: examples a forward pass takes at once.
 
     Raises:
         UsageError: there is no such ``where`` or ``positions``.
-        DoesNotApply: there are no data, or the forward pass has neither layers nor nonlinearities.
+        DoesNotApply: the forward pass has neither layers nor nonlinearities.
     """
     if where not in WHERE:
         raise unknown("where", where, WHERE)
-    inputs = chosen_inputs(snapshot, probe, examples)
     for place in (where, *(set(WHERE) - {where})):
         parts: dict[str, list[Tensor]] = {}
         left_out: set[str] = set()
@@ -105,7 +105,7 @@ def features(
         def see(visit: Visit, rows: slice, place: str = place, parts: dict = parts, left_out: set = left_out) -> None:
             if visit.kind not in WHERE[place]:
                 return
-            seen = represent(visit, rows.stop - rows.start, positions)
+            seen = represent(visit.output, rows.stop - rows.start, positions, axis=visit.axis)
             if seen is None:
                 left_out.add(visit.name)
                 return
@@ -120,3 +120,65 @@ def features(
     raise DoesNotApply(
         "the forward pass of this model has no layer or nonlinearity whose output is laid out by examples."
     )
+
+
+def class_targets(snapshot: Snapshot, probe: str, rows: Tensor) -> Tensor | None:
+    """Return the class of each chosen example, (examples,) or (examples, positions), or None where there is none."""
+    targets = snapshot.probe(probe).targets
+    if targets is None or targets.is_floating_point():
+        return None
+    chosen = targets[rows]
+    return chosen.flatten(1) if chosen.ndim > 1 else chosen
+
+
+def class_samples(
+    tensor: Tensor, examples: int, targets: Tensor, positions: str, *, axis: int = -1
+) -> tuple[Tensor, Tensor] | None:
+    """Return samples (n, units) with their classes (n,), or None where the tensor is not laid out as the targets.
+
+    With a target for each example, positions are treated as :func:`represent` does; with one for each position, every
+    position is a sample, and those marked with -100 are left out.
+
+    Example:
+        >>> samples, classes = class_samples(torch.zeros(2, 3, 5), 2, torch.tensor([[0, 1, -100], [1, 1, 0]]), "auto")
+        >>> samples.shape, classes.tolist()
+        (torch.Size([5, 5]), [0, 1, 1, 1, 0])
+    """
+    if targets.ndim == 1:
+        samples = represent(tensor, examples, positions, axis=axis)
+    else:
+        samples = per_example(tensor, examples, axis=axis)
+        if samples is not None:
+            samples = samples.flatten(0, 1) if samples.shape[1] == targets.shape[1] else None
+    if samples is None:
+        return None
+    classes = targets.flatten()
+    kept = classes != IGNORED
+    return (samples, classes) if bool(kept.all()) else (samples[kept], classes[kept])
+
+
+def numbered(classes: Tensor, known: Tensor) -> Tensor:
+    """Return the place of each class among the ``known`` ones, which are in ascending order; -1 for another.
+
+    Example:
+        >>> numbered(torch.tensor([7, 3, 5]), torch.tensor([3, 7])).tolist()
+        [1, 0, -1]
+    """
+    places = torch.searchsorted(known, classes).clamp(max=len(known) - 1)
+    return torch.where(known[places] == classes, places, -1)
+
+
+def known_classes(name: str, snapshot: Snapshot, probe: str, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the class targets of chosen examples and the classes among them, ascending.
+
+    Raises:
+        DoesNotApply: they have none, or all the same.
+    """
+    targets = class_targets(snapshot, probe, rows)
+    if targets is None:
+        raise DoesNotApply(f"{name} needs {probe} data labelled with classes; these have none.")
+    known = targets.flatten().unique()
+    known = known[known != IGNORED]
+    if len(known) < 2:
+        raise DoesNotApply(f"{name} needs examples of at least two classes in the {probe} data.")
+    return targets, known
