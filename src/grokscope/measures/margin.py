@@ -92,13 +92,13 @@ def _margins(snapshot: Snapshot, probe: str, centred: bool, chunk: int) -> tuple
         raise DoesNotApply(
             "margin needs classes: the targets are real numbers, and being right is not a matter of sides."
         )
+    if outputs.shape == targets.shape or outputs.shape[-1] < 2:
+        raise DoesNotApply(
+            "margin compares the right output with the best other one; this model has one output a target, whose sign "
+            "is its answer."
+        )
     classes = snapshot.facts.classes if snapshot.facts is not None else None
     outputs = outputs[..., :classes]
-    if outputs.ndim == targets.ndim or outputs.shape[-1] < 2:
-        raise DoesNotApply(
-            "margin compares the right output with the best other one; this model has a single output, whose sign is "
-            "its answer."
-        )
     if batch.weights is not None:
         counted = batch.weights != 0
         targets, outputs = targets[counted], outputs[counted]
