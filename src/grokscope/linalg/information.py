@@ -85,8 +85,7 @@ def median_square(distances: Float[Tensor, "n n"]) -> tuple[float, bool]:
     count = len(distances)
     if count < 2:
         raise UsageError(f"{count} samples were given: a distance needs two.")
-    different = ~torch.eye(count, dtype=torch.bool, device=distances.device)
-    pairs = distances[different]
+    pairs = distances[torch.ones(count, count, dtype=torch.bool, device=distances.device).triu(1)]
     found = _median(pairs)
     if found > 0:
         return found, False
@@ -210,9 +209,9 @@ def _one(distances: Tensor, scale: float, chunk: int) -> float:
     for first in range(0, count, chunk):
         part = distances[first : first + chunk]
         # without noise only equal samples look alike
-        exponents = -part / scale if scale > 0 else torch.where(part > 0, -torch.inf, 0.0)
-        total += float(exponents.logsumexp(1).sum())
-    # a sum of N terms of at most 1, one of which is 1: rounding aside the mean lies in [0, ln N]
+        alike = (-part / scale).exp() if scale > 0 else (part == 0).to(torch.float64)
+        # a sample is like itself: the sum is at least 1, and neither it nor its logarithm overflows
+        total += float(alike.sum(1).log().sum())
     return max(0.0, math.log(count) - total / count)
 
 

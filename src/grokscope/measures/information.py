@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
 
 ESTIMATORS = (*RULES, "binning")
+BAND = (("", 1.0, "upper"), ("_narrow", 0.5, "upper"), ("_wide", 2.0, "upper"), ("_lower", 1.0, "lower"))
+"""What is added to a key, the factor of the noise variance, and the bound."""
 
 
 def measure(
@@ -67,23 +69,23 @@ def measure(
 def _kernel(layer: Tensor, labels: Tensor | None, rule: str, bandwidth: float) -> dict[str, float]:
     distances = squared_distances(layer)
     noise = noise_of(distances, rule=rule, bandwidth=bandwidth, units=layer.shape[1])
+    median = noise.variance / bandwidth if rule == "median" else median_square(distances)[0]
     found = {
-        "median_distance": math.sqrt(median_square(distances)[0]),
+        "median_distance": math.sqrt(median),
         "noise": math.sqrt(noise.variance),
         "degenerate": float(noise.degenerate),
     }
     kept = _labelled(labels)
-    inside = distances if kept is None or bool(kept.all()) else distances[kept][:, kept]
-    for suffix, factor, bound in (
-        ("", 1, "upper"),
-        ("_narrow", 0.5, "upper"),
-        ("_wide", 2, "upper"),
-        ("_lower", 1, "lower"),
-    ):
+    everything = kept is not None and bool(kept.all())
+    for suffix, factor, bound in BAND:
         variance = factor * noise.variance
-        found[f"input{suffix}"] = kernel_information(distances, variance, bound=bound).input
-        if labels is not None and kept is not None and bool(kept.any()):
-            found[f"label{suffix}"] = kernel_information(inside, variance, labels[kept], bound=bound).label
+        whole = kernel_information(distances, variance, labels if everything else None, bound=bound)
+        found[f"input{suffix}"] = whole.input
+        if everything:
+            found[f"label{suffix}"] = whole.label
+        elif labels is not None and kept is not None and bool(kept.any()):
+            part = distances[kept][:, kept]
+            found[f"label{suffix}"] = kernel_information(part, variance, labels[kept], bound=bound).label
     return found
 
 
