@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from grokscope.linalg.spectra import matrix_norms
 from grokscope.measures.base import Key, Measure, Result
@@ -20,8 +21,8 @@ PER_MATRIX = ("l1", "l2", "largest", "spectral", "nuclear", "share")
 def measure(snapshot: Snapshot) -> Result:
     """Return norms of each weight matrix, and of all parameters (biases and gains included) together."""
     parameters = [tensor for tensor in snapshot.parameters.values() if tensor.is_floating_point()]
-    total_l1 = sum(float(tensor.abs().sum(dtype=torch.float64)) for tensor in parameters)
-    squares = sum(float(tensor.to(torch.float64).square().sum()) for tensor in parameters)
+    total_l1 = sum(_norm(tensor, 1) for tensor in parameters)
+    squares = sum(_norm(tensor, 2) ** 2 for tensor in parameters)
 
     def numbers(matrix: WeightMatrix) -> dict[str, float]:
         values = snapshot.singular_values(matrix.name)
@@ -38,6 +39,10 @@ def measure(snapshot: Snapshot) -> Result:
         "total_l2": squares**0.5,
         **by_matrix(some_matrices(snapshot, "norms"), PER_MATRIX, numbers),
     }
+
+
+def _norm(tensor: Tensor, order: int) -> float:
+    return float(torch.linalg.vector_norm(tensor, order, dtype=torch.float64))
 
 
 NORMS = Measure(
