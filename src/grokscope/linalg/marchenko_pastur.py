@@ -233,7 +233,9 @@ def _fitted_sigma(rescaled: np.ndarray, aspect: float, unit: float) -> float:
     def misfit(sigmas: np.ndarray) -> np.ndarray:
         """Return Σ (density − heights)² for each σ, (k) to (k)."""
         if square:
-            return ((circle / sigmas[:, None] ** 2 - heights) ** 2).sum(1)
+            # Σ (circle/σ² − heights)², multiplied out
+            inverses = sigmas**-2.0
+            return circle @ circle * inverses**2 - 2 * (circle @ heights) * inverses + heights @ heights
         high, low = (sigmas * (1 + root)) ** 2, (sigmas * (1 - root)) ** 2
         found = np.full(len(sigmas), OUT_OF_RANGE**2 * len(points))
         allowed = ~((high < peak) | (high > last) | (low > peak))
@@ -242,7 +244,7 @@ def _fitted_sigma(rescaled: np.ndarray, aspect: float, unit: float) -> float:
             law = np.sqrt(np.maximum(inside, 0, out=inside), out=inside)
             law *= aspect / (2 * math.pi * sigmas[allowed, None] ** 2) * inverse
             law -= heights
-            found[allowed] = (law * law).sum(1)
+            found[allowed] = np.einsum("ij,ij->i", law, law)
         return found
 
     grid = np.arange(LEAST_SIGMA * unit, MOST_SIGMA * unit, SIGMA_STEP * unit)
