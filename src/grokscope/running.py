@@ -120,6 +120,7 @@ class Run:
             "training_id": self.spec.get("training_id"),
             "parent": self.spec.get("parent"),
             "phases": phases,
+            "phase": told[-1] if (told := self.stored.events("phase")) else None,
             "final": self.stored.final(),
             "claims": [verdict.as_dict() for verdict in self.claims()],
         }

@@ -90,7 +90,7 @@ def _measure_row(name: str) -> dict[str, Any]:
 def _settings_row(registry: Registry[Any], name: str) -> dict[str, Any]:
     settings = registry.get(name)
     fields = {
-        key: "(required)" if field.is_required() else field.default
+        key: "(required)" if field.is_required() else field.get_default(call_default_factory=True)
         for key, field in settings.model_fields.items()
         if key != "name"
     }

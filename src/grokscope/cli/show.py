@@ -51,6 +51,9 @@ def _write_text(summary: dict[str, Any]) -> None:
             for band in summary["phases"]["bands"]
         ]
         write(f"  phases   {', '.join(bands)}")
+    if summary["phase"]:
+        told = summary["phase"]
+        write(f"  phase    {told['phase']} from step {number(told['step'])}: {told['reason']}")
     final = [(key, value) for key, value in summary["final"].items() if "@" not in key]
     write()
     table(("last value", ""), final, empty="no scalars")

@@ -21,8 +21,7 @@ def check_begins(specs: Sequence[Spec]) -> None:
     Raises:
         UsageError: they cannot be trained.
     """
-    if specs[0].learner.name == MONITORED:
-        specs[0].learner.build()  # raises: it is somebody else's
+    check_ours(specs[0])
     if specs[0].numerics.device == "cpu" and not any(spec.interventions for spec in specs):
         return
     try:
@@ -31,6 +30,16 @@ def check_begins(specs: Sequence[Spec]) -> None:
         raise
     except Exception:
         return  # no matter of usage (memory, a module that raises): the training meets it again, and leaves a trace
+
+
+def check_ours(spec: Spec) -> None:
+    """Refuse a training that was monitored, and is somebody else's.
+
+    Raises:
+        UsageError: it is.
+    """
+    if spec.learner.name == MONITORED:
+        spec.learner.build()
 
 
 def check_fits(specs: Sequence[Spec], stored: StateDict | None = None) -> None:

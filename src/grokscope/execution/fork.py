@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.cadence import Cadence
 from grokscope.errors import CheckpointError, UsageError
-from grokscope.execution.fits import check_fits
+from grokscope.execution.fits import check_fits, check_ours
 from grokscope.execution.parent import HISTORY_INPUT, STATE_INPUT, member_of, state_at
 from grokscope.execution.place import place_of
 from grokscope.execution.plan import parse_intervention, stored_spec
@@ -105,6 +105,7 @@ def plan(
         UsageError: the run cannot be forked there, or not with these changes.
     """
     parent = stored_spec(run)
+    check_ours(parent)
     _check_step(run, parent, at)
     changes = dict(changes or {})
     added = [_started(one, at) for one in interventions]

@@ -128,17 +128,16 @@ def read_checkpoints(
                 continue
             for look in looks:
                 look.take(snapshot)
-    found = [look.filled() for look in looks]
-    if model is None and is_monitored(run):
-        return [_asking_for_code(filled) for filled in found]
-    return found
+    without = model is None and is_monitored(run)
+    return [_asking_for_code(look) if without else look.filled() for look in looks]
 
 
-def _asking_for_code(filled: Filled) -> Filled:
+def _asking_for_code(look: _Look) -> Filled:
     """Say how a measure that gave nothing might give something: a monitored run has no code of its model."""
-    if filled.readings or filled.reason is None:
+    filled = look.filled()
+    if filled.readings or filled.reason is None or not {"module", "labels", "real-inputs"} & set(look.measure.needs):
         return filled
-    hint = "Of a monitored run, give the model's code with --model FILE.py:function if it lies at that."
+    hint = "Without --model FILE.py:function only the weights of a monitored run can be measured."
     return replace(filled, reason=f"{filled.reason} {hint}")
 
 

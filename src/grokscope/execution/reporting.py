@@ -16,6 +16,7 @@ from grokscope.execution.cite import citations_of
 from grokscope.execution.judge import verdicts_on
 from grokscope.execution.parent import same_origin
 from grokscope.recipes.branches import branch_figures
+from grokscope.recipes.measured import measured_figures, told_phases
 from grokscope.registry import PAPERS, load
 from grokscope.report.page import page
 from grokscope.report.printing import print_figures
@@ -95,9 +96,9 @@ def figures_of(runs: Sequence[StoredRun]) -> list[tuple[str, str, str, dict[str,
     if len(runs) > 1 and same_origin(runs):
         return branch_figures(runs)
     spec = runs[0].spec
-    if spec["paper"] not in PAPERS:
-        return []
     phases = _phases_of(runs)
+    if spec["paper"] not in PAPERS:
+        return measured_figures(runs, phases)
     figures = []
     for figure in PAPERS.get(spec["paper"]).figures:
         # a run with a recording plan of its own may lack what a figure shows
@@ -114,12 +115,21 @@ def figures_of(runs: Sequence[StoredRun]) -> list[tuple[str, str, str, dict[str,
 
 def _phases_of(runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
     """Return the phases of one run; seeds go through them at different steps."""
-    return [phase.as_dict() for phase in _phases(runs[0])] if len(runs) == 1 else []
+    if len(runs) != 1:
+        return []
+    if _is_told(runs[0]):
+        return told_phases(runs[0])
+    return [phase.as_dict() for phase in _phases(runs[0])]
+
+
+def _is_told(run: StoredRun) -> bool:
+    """Tell whether a run has no rule for its phases but those that were told while it was monitored."""
+    return not run.spec.get("transition") and bool(run.events("phase"))
 
 
 def _dependence(runs: Sequence[StoredRun]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return how the phases of one run depend on their definitions, and what the second detector finds."""
-    if len(runs) != 1 or not _phases_of(runs):
+    if len(runs) != 1 or _is_told(runs[0]) or not _phases_of(runs):
         return [], []
     series, rule = runs[0].whole().series, _rule(runs[0])
     told = agreement(series, rule, boundaries(series, rule))
@@ -157,6 +167,8 @@ def _facts(run: StoredRun, crossings: Sequence[dict[str, Any] | None]) -> list[t
         ("train fraction", "task", "train_fraction"),
         ("learning rate", "optimizer", "learning_rate"),
         ("weight decay", "optimizer", "weight_decay"),
+        ("model", "model", "type"),
+        ("parameters", "model", "parameters"),
     ):
         value = (spec.get(section) or {}).get(key)
         if value is not None:

@@ -106,7 +106,8 @@ def describe(run: Run, transition: Mapping[str, Any] | None = None) -> dict[str,
         "phases": dict(transition or {}),
         "spec": spec,
         "events": run.events(),
-        "command": command(str(run.directory)),
+        # a training that was monitored is somebody else's: no command of ours makes it again
+        "command": None if (spec.get("learner") or {}).get("name") == "monitored" else command(str(run.directory)),
     }
 
 

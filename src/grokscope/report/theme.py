@@ -31,6 +31,9 @@ PHASE_COLOURS: dict[str, str] = {
     "anti-grokking": "#D55E00",
     "misgrokking": "#AA8800",
     "abrupt": "#777777",
+    "memorising": "#E6A92E",
+    "generalising": "#22A87F",
+    "collapsing": "#DB7020",
 }
 """One colour a phase, the same in every figure."""
 
