@@ -18,7 +18,7 @@ from grokscope.linalg.moments import moments
 from grokscope.linalg.neural_collapse import nearest_mean, neural_collapse
 from grokscope.linalg.ridge import ridge_probes
 from grokscope.measures.base import DoesNotApply, evaluate
-from grokscope.measures.features import per_example, represent
+from grokscope.measures.features import example_axes, features, per_example, represent
 from grokscope.measures.neural_collapse import readout_weight
 from grokscope.snapshot import Snapshot
 
@@ -49,21 +49,42 @@ def targets_of(snapshot: Snapshot, probe: str = "train") -> Tensor:
 # -- layouts ----------------------------------------------------------------------------------------------------------
 
 
+class Folding(nn.Module):
+    """Positions first for a recurrent layer, folded into the examples for a linear one; a table of positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.mix = nn.Parameter(torch.randn(6, 3)), nn.Linear(3, 3)
+        self.recurrent, self.folded, self.head = nn.GRU(3, 4), nn.Linear(4, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.recurrent((x[:, None] * self.mix(self.table)).transpose(0, 1))
+        return self.head(self.folded(states.transpose(0, 1).reshape(-1, 4)).view(len(x), 6, 5).mean(1))
+
+
+@pytest.mark.parametrize("chunk", [6, 5, 3, 1])  # 6 is also the number of positions, and 3 divides it
+def test_the_axis_of_the_examples_is_found(chunk: int):
+    data = (torch.randn(12, 3), torch.arange(12) % 2)
+    snapshot = Snapshot.of(Folding(), train=data, eval_chunk=chunk)
+    assert example_axes(snapshot, data[0]) == {"recurrent": 1, "folded": 0, "head": 0}
+    found = features(snapshot, data[0], where="layers")
+    assert set(found) == {"recurrent", "folded", "head"}
+    outputs: list[Tensor] = []
+    snapshot.watch(data[0][:1], lambda visit: outputs.append(visit.output) if visit.name == "recurrent" else None)
+    assert torch.allclose(found["recurrent"][0], outputs[0][-1, 0], atol=1e-6)
+    assert {module for _, module in numbers("linear_probe", snapshot)} == set(found)
+
+
 def test_outputs_are_laid_out_by_examples():
     sequence = torch.arange(24.0).view(2, 3, 4)
-    found = per_example(sequence, 2)
-    assert found is not None
-    assert torch.equal(found, sequence)
-    first = per_example(sequence.transpose(0, 1), 2)  # positions first, as recurrent layers have it by default
-    assert first is not None
-    assert torch.equal(first, sequence)
-    folded = per_example(sequence.flatten(0, 1), 2)
-    assert folded is not None
-    assert torch.equal(folded, sequence)
-    assert per_example(torch.zeros(3, 4), 2) is None
-    assert per_example(torch.zeros(0, 4), 2) is None
-    assert per_example(torch.zeros(3), 2) is None
-    vector = per_example(torch.zeros(2), 2)
+    for output, batch in ((sequence, 0), (sequence.transpose(0, 1), 1), (sequence.flatten(0, 1), 0)):
+        found = per_example(output, 2, batch)
+        assert found is not None
+        assert torch.equal(found, sequence)
+    assert per_example(sequence, 2, None) is None
+    assert per_example(torch.zeros(0, 4), 2, 0) is None
+    assert per_example(torch.zeros(4, 2), 2, 1) is None
+    vector = per_example(torch.zeros(2), 2, 0)
     assert vector is not None
     assert vector.shape == (2, 1, 1)
 
@@ -76,14 +97,14 @@ def test_positions():
         "last": sequence[:, -1],
         "auto": sequence[:, -1],
     }.items():
-        found = represent(sequence, 2, positions)
+        found = represent(sequence, 2, 0, positions)
         assert found is not None
         assert torch.equal(found, expected)
-    pooled = represent(torch.arange(16.0).view(2, 2, 2, 2), 2, "auto", axis=1)
+    pooled = represent(torch.arange(16.0).view(2, 2, 2, 2), 2, 0, "auto", axis=1)
     assert pooled is not None
     assert pooled.tolist() == [[1.5, 5.5], [9.5, 13.5]]
     with pytest.raises(UsageError, match="unknown positions 'first'"):
-        represent(sequence, 2, "first")
+        represent(sequence, 2, 0, "first")
 
 
 # -- information ------------------------------------------------------------------------------------------------------

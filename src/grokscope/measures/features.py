@@ -11,7 +11,7 @@ from grokscope.errors import unknown
 from grokscope.measures.activations import CHUNK, COLUMNS, WHERE, chosen_columns, stream
 from grokscope.measures.base import DoesNotApply
 from grokscope.measures.performance import IGNORED
-from grokscope.visits import Visit
+from grokscope.visits import Visit, watched
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -19,39 +19,63 @@ if TYPE_CHECKING:
 POSITIONS = ("auto", "all", "mean", "last")
 
 
-def per_example(output: Tensor, examples: int, *, axis: int = -1) -> Tensor | None:
-    """Return an output as (examples, positions, units), or None where it is not laid out by examples.
+def example_axes(snapshot: Snapshot, inputs: Tensor) -> dict[str, int]:
+    """Return the axis of each site's output along which the examples lie; sites without one are not there.
 
-    Sequences may come first (positions, examples, units), and positions may have been folded into the examples.
+    Found by what grows when three copies of an input go through instead of two: recurrent layers may have their
+    positions first, windows may be folded into the examples, and tables of parameters have no examples at all.
+    """
+
+    def shapes(count: int) -> dict[str, tuple[int, ...]]:
+        found: dict[str, tuple[int, ...]] = {}
+        assert snapshot.module is not None
+        with torch.no_grad(), watched(snapshot.module, lambda visit: found.update({visit.name: visit.output.shape})):
+            snapshot.predict_plainly(inputs[:1].expand(count, *inputs.shape[1:]))
+        return found
+
+    two, three = shapes(2), shapes(3)
+    axes: dict[str, int] = {}
+    for name, shape in two.items():
+        other = three.get(name, ())
+        if len(other) == len(shape):
+            grown = [i for i, size in enumerate(shape) if size and 3 * size == 2 * other[i]]
+            if len(grown) == 1:
+                axes[name] = grown[0]
+    return axes
+
+
+def per_example(output: Tensor, examples: int, batch: int | None, *, axis: int = -1) -> Tensor | None:
+    """Return an output as (examples, positions, units), or None where it is not laid out by examples.
 
     Args:
         output: what came out, or went in.
         examples: how many examples that was of.
+        batch: the axis of the examples, see :func:`example_axes`; positions folded into it come after their example.
         axis: along which the units lie: 1 for the channels of a convolution, else -1.
 
     Example:
-        >>> per_example(torch.zeros(2, 3, 4, 4), 2, axis=1).shape
+        >>> per_example(torch.zeros(2, 3, 4, 4), 2, 0, axis=1).shape
         torch.Size([2, 16, 3])
     """
-    if not output.numel():
+    if batch is None or not output.numel() or output.shape[batch] % examples:
         return None
     if output.ndim < 2:
-        return output.reshape(-1, 1, 1) if len(output) == examples else None
-    if axis == 1:
-        output = output.movedim(1, -1)
-    if len(output) != examples and output.ndim > 2 and output.shape[1] == examples:
-        output = output.transpose(0, 1)
-    if len(output) % examples:
+        return output.reshape(examples, -1, 1)
+    if batch == axis % output.ndim:
         return None
-    return output.reshape(examples, -1, output.shape[-1])
+    # the axis of the examples first, that of the units last
+    others = [i for i in range(output.ndim) if i not in (batch, axis % output.ndim)]
+    ordered = output.permute(batch, *others, axis % output.ndim)
+    return ordered.reshape(examples, -1, ordered.shape[-1])
 
 
-def represent(output: Tensor, examples: int, positions: str, *, axis: int = -1) -> Tensor | None:
+def represent(output: Tensor, examples: int, batch: int | None, positions: str, *, axis: int = -1) -> Tensor | None:
     """Return an output as (examples, features), or None where it is not laid out by examples.
 
     Args:
         output: what came out, or went in.
         examples: how many examples that was of.
+        batch: the axis of the examples, see :func:`example_axes`.
         positions: ``all`` of them are features of their example; their ``mean``; the ``last``; ``auto`` is the mean
             of a map with channels, and the last of a sequence.
         axis: along which the units lie.
@@ -61,7 +85,7 @@ def represent(output: Tensor, examples: int, positions: str, *, axis: int = -1) 
     """
     if positions not in POSITIONS:
         raise unknown("positions", positions, POSITIONS)
-    found = per_example(output, examples, axis=axis)
+    found = per_example(output, examples, batch, axis=axis)
     if found is None:
         return None
     if positions == "all":
@@ -98,25 +122,25 @@ def features(
     """
     if where not in WHERE:
         raise unknown("where", where, WHERE)
+    axes = example_axes(snapshot, inputs)
     for place in (where, *(set(WHERE) - {where})):
         parts: dict[str, list[Tensor]] = {}
-        left_out: set[str] = set()
 
-        def see(visit: Visit, rows: slice, place: str = place, parts: dict = parts, left_out: set = left_out) -> None:
+        def see(visit: Visit, rows: slice, place: str = place, parts: dict[str, list[Tensor]] = parts) -> None:
             if visit.kind not in WHERE[place]:
                 return
-            seen = represent(visit.output, rows.stop - rows.start, positions, axis=visit.axis)
+            count = rows.stop - rows.start
+            seen = represent(visit.output, count, axes.get(visit.name), positions, axis=visit.axis)
             if seen is None:
-                left_out.add(visit.name)
                 return
             index = chosen_columns(snapshot, visit.name, seen.shape[1], columns)
             # a copy: a later layer may write into what it was given
-            parts.setdefault(visit.name, []).append(seen.clone() if index is None else seen[:, index.to(seen.device)])
+            kept = seen.clone() if index is None else seen[:, index.to(seen.device)]
+            parts.setdefault(visit.name, []).append(kept)
 
         stream(snapshot, inputs, see, chunk=chunk)
-        found = {name: torch.cat(part) for name, part in parts.items() if name not in left_out}
-        if found:
-            return found
+        if parts:
+            return {name: torch.cat(part) for name, part in parts.items()}
     raise DoesNotApply(
         "the forward pass of this model has no layer or nonlinearity whose output is laid out by examples."
     )
@@ -132,7 +156,7 @@ def class_targets(snapshot: Snapshot, probe: str, rows: Tensor) -> Tensor | None
 
 
 def class_samples(
-    tensor: Tensor, examples: int, targets: Tensor, positions: str, *, axis: int = -1
+    tensor: Tensor, examples: int, batch: int | None, targets: Tensor, positions: str, *, axis: int = -1
 ) -> tuple[Tensor, Tensor] | None:
     """Return samples (n, units) with their classes (n,), or None where the tensor is not laid out as the targets.
 
@@ -140,14 +164,15 @@ def class_samples(
     position is a sample, and those marked with -100 are left out.
 
     Example:
-        >>> samples, classes = class_samples(torch.zeros(2, 3, 5), 2, torch.tensor([[0, 1, -100], [1, 1, 0]]), "auto")
+        >>> targets = torch.tensor([[0, 1, -100], [1, 1, 0]])
+        >>> samples, classes = class_samples(torch.zeros(2, 3, 5), 2, 0, targets, "auto")
         >>> samples.shape, classes.tolist()
         (torch.Size([5, 5]), [0, 1, 1, 1, 0])
     """
     if targets.ndim == 1:
-        samples = represent(tensor, examples, positions, axis=axis)
+        samples = represent(tensor, examples, batch, positions, axis=axis)
     else:
-        samples = per_example(tensor, examples, axis=axis)
+        samples = per_example(tensor, examples, batch, axis=axis)
         if samples is not None:
             samples = samples.flatten(0, 1) if samples.shape[1] == targets.shape[1] else None
     if samples is None:

@@ -23,7 +23,7 @@ from grokscope.measures.activations import (
     stream,
 )
 from grokscope.measures.base import DoesNotApply, Key, Measure, Result
-from grokscope.measures.features import class_samples, class_targets, known_classes, numbered
+from grokscope.measures.features import class_samples, class_targets, example_axes, known_classes, numbered
 from grokscope.visits import Visit
 
 if TYPE_CHECKING:
@@ -53,12 +53,14 @@ def fitted(
     def finish(layer: Layer) -> Probe | None:
         return None if layer.moments is None else ridge_probes(layer.moments, [penalty])[0]
 
+    axes = example_axes(snapshot, inputs)
     for place in (where, *(set(WHERE) - {where})):
 
         def sample(visit: Visit, part: slice, place: str = place) -> tuple[Tensor, Tensor] | None:
             if visit.kind not in WHERE[place]:
                 return None
-            found = class_samples(visit.output, part.stop - part.start, targets[part], positions, axis=visit.axis)
+            count, batch = part.stop - part.start, axes.get(visit.name)
+            found = class_samples(visit.output, count, batch, targets[part], positions, axis=visit.axis)
             return None if found is None else (found[0], numbered(found[1], known))
 
         found = gather(
@@ -84,6 +86,8 @@ def accuracies(
     rows = chosen_rows(snapshot, probe, examples)
     targets = class_targets(snapshot, probe, rows)
     assert targets is not None
+    inputs = snapshot.probe(probe).inputs[rows]
+    axes = example_axes(snapshot, inputs)
     right = dict.fromkeys(probes, 0)
     counted = dict.fromkeys(probes, 0)
 
@@ -91,7 +95,8 @@ def accuracies(
         classifier = probes.get(visit.name)
         if classifier is None:
             return
-        found = class_samples(visit.output, part.stop - part.start, targets[part], positions, axis=visit.axis)
+        count, batch = part.stop - part.start, axes.get(visit.name)
+        found = class_samples(visit.output, count, batch, targets[part], positions, axis=visit.axis)
         if found is None:
             return
         samples, classes = found
@@ -100,7 +105,7 @@ def accuracies(
         right[visit.name] += int((classifier.classes(samples) == numbered(classes, known)).sum())
         counted[visit.name] += len(classes)
 
-    stream(snapshot, snapshot.probe(probe).inputs[rows], see, chunk=chunk)
+    stream(snapshot, inputs, see, chunk=chunk)
     return {name: right[name] / counted[name] if counted[name] else math.nan for name in probes}
 
 

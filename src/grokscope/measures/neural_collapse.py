@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from grokscope.linalg.neural_collapse import geometry, nearest_mean, whitening
 from grokscope.measures.activations import CHUNK, EXAMPLES, blocks, chosen_rows, stream
 from grokscope.measures.base import DoesNotApply, Key, Measure, Result
-from grokscope.measures.features import class_samples, known_classes, numbered
+from grokscope.measures.features import class_samples, example_axes, known_classes, numbered
 from grokscope.visits import Visit
 
 if TYPE_CHECKING:
@@ -62,12 +62,13 @@ def measure(snapshot: Snapshot, *, probe: str = "train", examples: int = EXAMPLE
     inputs = snapshot.probe(probe).inputs[rows]
     name = readout_of(snapshot, inputs)
     weight = readout_weight(snapshot, name)
+    batch = example_axes(snapshot, inputs).get(name)
 
     def samples(visit: Visit, part: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Return features, the network's decisions and the classes, numbered among the known ones."""
         count = part.stop - part.start
-        found = class_samples(visit.inputs, count, targets[part], "last")
-        decided = class_samples(visit.output.argmax(-1, keepdim=True), count, targets[part], "last")
+        found = class_samples(visit.inputs, count, batch, targets[part], "last")
+        decided = class_samples(visit.output.argmax(-1, keepdim=True), count, batch, targets[part], "last")
         if found is None or decided is None:
             raise DoesNotApply(f"the input of the readout, {name}, is not laid out as the labels are.")
         return found[0], numbered(decided[0].flatten(), known), numbered(found[1], known)
