@@ -108,8 +108,17 @@ def unjudged(verdicts: Sequence[Mapping[str, Any]]) -> bool:
 def words(given: Sequence[str]) -> list[str]:
     """Return the names in options that take a list: ``A,B``, or the option once for each.
 
+    A further option of a measure, ``key=value``, belongs to the name before it.
+
     Example:
-        >>> words(["gini,fourier", "weights"])
-        ['gini', 'fourier', 'weights']
+        >>> words(["gini,htsr:mode=ww,least=20", "weights"])
+        ['gini', 'htsr:mode=ww,least=20', 'weights']
     """
-    return [word for text in given for part in text.split(",") if (word := part.strip())]
+    found: list[str] = []
+    for text in given:
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            if found and ":" in found[-1] and "=" in part and ":" not in part:
+                found[-1] += f",{part}"
+            else:
+                found.append(part)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +28,7 @@ def scan(
     *,
     measures: Annotated[
         list[str] | None,
-        Parameter(negative="", help="of weights, as in htsr,norms (default: all of weights; grokscope list measures)"),
+        Parameter(negative="", help="as in htsr,norms (default: all that need nothing but weights)"),
     ] = None,
     traps: Annotated[
         bool | None, Parameter(help="count correlation traps, which takes three further spectra (default: yes)")
@@ -57,6 +57,7 @@ def scan(
     from grokscope.execution.scan import LARGEST, MEASURES, TRAPS
     from grokscope.execution.scan import scan as scanned
     from grokscope.report.scan import scan_page
+    from grokscope.store import atomic_write, check_writable
 
     if html is not None and Path(html).is_dir():
         raise UsageError(f"{html} is a directory: name a file in it, as in {html.rstrip('/')}/scan.html.")
@@ -65,6 +66,9 @@ def scan(
     names: list[str] = list(MEASURES) if measures is None else words(measures)
     if traps or (traps is None and measures is None):
         names.append(TRAPS)
+    key = None if sort is None else _key(names, sort)
+    if html is not None:
+        check_writable(Path(html).parent)  # what takes an hour does not end in this
     with _progress() as tell:
         found = scanned(
             file,
@@ -77,10 +81,7 @@ def scan(
             tell=tell,
         )
     document = found.as_dict()
-    key = None if sort is None else _key(document, sort)
     if html is not None:
-        from grokscope.store import atomic_write
-
         page = scan_page(document, [layer.spectrum for layer in found.layers], chosen=measures is not None)
         atomic_write(Path(html), page.encode())
         document["html"] = html
@@ -109,11 +110,11 @@ def _write_text(found: Scan, document: dict[str, Any], *, chosen: bool) -> None:
         write(f"page: {document['html']}")
 
 
-def _key(document: dict[str, Any], name: str) -> str:
-    """Return the stored key that ``--sort`` means: a whole one, or the last part of one."""
-    from grokscope.report.scan import BESIDE
+def _key(measures: Sequence[str], name: str) -> str:
+    """Return the stored key of one of the measures that ``--sort`` means: a whole one, or the last part of one."""
+    from grokscope.execution.scan import weight_measures
 
-    known = list(dict.fromkeys(key for layer in document["layers"] for key in layer if key not in BESIDE))
+    known = [measure.key(key) for measure in weight_measures(measures) for key in measure.keys]
     if name in known:
         return name
     fitting = [key for key in known if key.rpartition("/")[2] == name]

@@ -120,6 +120,9 @@ def _archive(path: Path) -> WeightFile:
             "safetensors.torch.save_file(torch.jit.load(path).state_dict(), 'model.safetensors')."
         )
     if "data.pkl" in inside:
+        if path.suffix == ".safetensors":
+            # torch.load would believe the name
+            raise DataError(f"{path} is a file of torch.save: rename it, so that it ends in .pt.")
         return TorchFile(path)
     if names and all(name.endswith(".npy") for name in names):
         return NumpyFile(path)

@@ -33,7 +33,8 @@ class ShardedFile:
         self._where = _weight_map(path)
         shards = list(dict.fromkeys(self._where.values()))
         if missing := [shard for shard in shards if not (path.parent / shard).is_file()]:
-            count = f"{len(missing)} of its {len(shards)} shards are" if len(shards) > 1 else "its only shard is"
+            some = f"{len(missing)} of its {len(shards)} shards {'are' if len(missing) > 1 else 'is'}"
+            count = some if len(shards) > 1 else "its only shard is"
             shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
             raise DataError(f"{path} cannot be read, {count} missing ({shown}): put all files beside the index.")
         self._shards = {shard: opened(path.parent / shard) for shard in shards}
