@@ -61,7 +61,7 @@ def test_the_document(file: Path) -> None:
     }  # fmt: skip
     assert (document["summary"]["matrices"], document["summary"]["not_measured"]) == (6, 1)
     assert document["summary"]["traps"] == 1
-    assert document["notes"] == ["1 vectors and biases were passed over."]
+    assert document["notes"] == ["Vectors and biases that were passed over: 1."]
 
 
 def test_the_table_and_what_is_said_under_it(file: Path) -> None:
@@ -166,7 +166,7 @@ def test_files_that_cannot_be_scanned_are_work_that_failed(tmp_path: Path) -> No
     assert refused(1, "scan", path).startswith(f'{path} is a text file (it begins with "an error page of some we')
     torch.save({"norm.weight": torch.ones(3)}, tmp_path / "b.pt")
     sentence = refused(1, "scan", tmp_path / "b.pt")
-    assert sentence == f"{tmp_path / 'b.pt'} holds no weight matrix: 1 of its 1 tensors are vectors or biases."
+    assert sentence == f"{tmp_path / 'b.pt'} holds no weight matrix: all it has are vectors and biases (1)."
     assert (
         refused(1, "scan", tmp_path) == f"{tmp_path} holds 2 files of weights (a.safetensors, b.pt): give one of them."
     )

@@ -237,7 +237,7 @@ def test_the_quantised_are_one_row_each(tmp_path: Path) -> None:
 
 def test_files_and_requests_that_cannot_be_met(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.pt", {"norm.weight": torch.ones(3), "attn.bias": torch.ones(1, 1, 4, 4)})
-    with pytest.raises(DataError, match=r"a.pt holds no weight matrix: 2 of its 2 tensors are vectors or biases."):
+    with pytest.raises(DataError, match=r"a.pt holds no weight matrix: all it has are vectors and biases \(2\)."):
         scan(path)
     with pytest.raises(UsageError, match=r"unknown measure 'hstr': did you mean 'htsr'"):
         scan(path, ["hstr"])
@@ -347,6 +347,8 @@ def test_what_is_too_small_to_be_drawn_is_counted() -> None:
     found = binned(np.array([1e-9, 1.0, 2.0]), law=(math.nan, math.nan), bulk=(1.0, math.nan))
     assert (found["hidden"], found["count"], found["law"], found["bulk"]) == (1, 3, None, None)
     assert found["exceeding"] == pytest.approx([2 / 3, 1 / 3])
+    tail = binned(np.array([1e-12, 1e-9, 1.0, 2.0]), law=(1.1, 1e-9), bulk=(1.0, math.nan))
+    assert (tail["hidden"], tail["points"][0]) == (1, 1e-9)
     single = binned(np.array([2.0]), law=(math.nan, math.nan), bulk=(1.0, math.nan))
     assert single["points"] == [2.0]
     assert single["edges"][0] < 2 < single["edges"][-1]

@@ -91,12 +91,10 @@ def scan(
     if tell is not None:
         tell(len(names), len(names), "")
     if not found:
-        raise DataError(
-            f"{file.path} holds no weight matrix: {vectors} of its {len(file.entries)} tensors are vectors or biases."
-        )
+        raise DataError(f"{file.path} holds no weight matrix: all it has are vectors and biases ({vectors}).")
     notes = [*file.notes]
     if layers is None and vectors:
-        notes.append(f"{vectors} vectors and biases were passed over.")
+        notes.append(f"Vectors and biases that were passed over: {vectors}.")
     return Scan(file.path, file.format, {measure.name: measure.version for measure in chosen}, found, notes)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
 
 DECADES = 6.0
-"""Eigenvalues this many powers of ten below the largest are counted and not drawn."""
+"""Eigenvalues this many powers of ten below the largest are counted and not drawn, unless the fitted tail has them."""
 MOST_POINTS = 160
 CURVE = 80
 
@@ -54,7 +54,10 @@ def binned(eigenvalues: np.ndarray, *, law: tuple[float, float], bulk: tuple[flo
     """
     ordered = np.sort(eigenvalues)
     count, largest = len(ordered), float(ordered[-1])
-    shown = ordered[ordered > largest * 10.0**-DECADES]
+    floor = largest * 10.0**-DECADES
+    # the whole tail is shown, however far down the fit found it to begin
+    floor = min(floor, law[1] / 10) if math.isfinite(law[1]) else floor
+    shown = ordered[ordered > floor]
     bins = int(np.clip(2.5 * math.sqrt(len(shown)), 8, 60))
     low, high = float(shown[0]), largest
     if high <= low * 1.001:

@@ -27,7 +27,7 @@ MEANING = {
     "tail": "eigenvalues in it",
     "stable rank": "Σλ / λmax",
     "spikes": "eigenvalues beyond the edge of the fitted Marchenko–Pastur law",
-    "traps": "eigenvalues beyond that edge after the entries are shuffled, on average over shuffles",
+    "traps": "eigenvalues beyond the edge for random entries once the entries are shuffled, on average over shuffles",
 }
 """What the columns are."""
 
