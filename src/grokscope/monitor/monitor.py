@@ -168,11 +168,12 @@ class Monitor:
             self._initial, self._stored_step = run.initial, run.checkpoint
         self._recorder = Recorder(run, self.measures, tuple(sinks), storage=storage)
         self._seal = weakref.finalize(self, self._recorder.close_at_exit)
-        self._seen = self._observed = self._recorder.last_step
+        self._observed = self._recorder.last_step
+        self._seen = max(self._observed, 0)
         self._due = self._next_due()
         self._recorder.start({"name": tree["experiment"], "run_dir": str(self.directory or "") or None, "spec": tree})
-        if self._seen >= 0:
-            self._recorder.event("resumed", step=self._seen)
+        if self._observed >= 0:
+            self._recorder.event("resumed", step=self._observed)
 
     # -- in the loop ------------------------------------------------------------------------------
 
@@ -201,7 +202,7 @@ class Monitor:
 
     def step(self, **logged: Any) -> bool:
         """Count one more update and measure if something is due; the first call is step 1."""
-        return self(max(self._seen, 0) + 1, **logged)
+        return self(self._seen + 1, **logged)
 
     def observe(self, step: int, **logged: Any) -> bool:
         """Measure at ``step``, due or not: for the end of a training. One that has been measured is left as it is."""

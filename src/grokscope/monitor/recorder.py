@@ -18,6 +18,7 @@ from grokscope.execution.observe import write_arrays
 from grokscope.measures.attempt import Attempt, Row
 from grokscope.measures.base import Measure
 from grokscope.monitor.begin import Begun
+from grokscope.monitor.stored import encoded
 from grokscope.sinks.base import Sink
 from grokscope.snapshot import Snapshot
 from grokscope.store import CheckpointStore, RunWriter, StoredRun, flat_key, plain, seal, split_key
@@ -109,8 +110,6 @@ class Recorder:
 
     def checkpoint(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Store parameters and buffers for measuring later, as long as there is room."""
-        from grokscope.loop.encoding import encode_tensors
-
         if self.writer is None:
             return
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
@@ -122,7 +121,7 @@ class Recorder:
             self.tell_once("storage_full", "checkpoints", warn=True, step=step, reason=reason)
             return
         self._stored += size
-        data = encode_tensors(tensors, {"step": step})
+        data = encoded(tensors, step)
         # a member's log is known to its checkpoint by the member's number
         self._store(lambda w: CheckpointStore(Path(w.directory)).save(step, data, {"0": w.position()}))
 

@@ -54,6 +54,11 @@ def state_of(snapshot: Snapshot) -> dict[str, Tensor]:
     }
 
 
+def encoded(state: Mapping[str, Tensor], step: int) -> bytes:
+    """Return the bytes of a checkpoint: a safetensors file, whose own order is another, with the order of the names."""
+    return encode_tensors(state, {"step": step, "order": list(state)})
+
+
 def tensors_of(probes: Mapping[str, Batch]) -> dict[str, Tensor]:
     """Return the tensors of probes by ``name/inputs``, ``name/targets`` and ``name/weights``."""
     parts = ("inputs", "targets", "weights")
@@ -65,7 +70,7 @@ def inputs_of(initial: Snapshot, probes: Mapping[str, Batch] | None, facts: Fact
     """Return what a run keeps for measuring later: the start, the structure, and the data where they are given."""
     assert initial.module is not None
     structure = json.dumps(asdict(structure_of(initial.module)), sort_keys=True)
-    inputs = {INITIAL: encode_tensors(state_of(initial)), STRUCTURE: structure.encode()}
+    inputs = {INITIAL: encoded(state_of(initial), 0), STRUCTURE: structure.encode()}
     if probes is not None:
         inputs[PROBES] = encode_tensors(tensors_of(probes))
     if facts is not None:
@@ -279,13 +284,14 @@ def _snapshot(
 
 
 def _state(data: bytes) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    tensors = decode(data).tensors
+    stored = decode(data)
     groups: dict[str, dict[str, Tensor]] = {"parameter": {}, "buffer": {}}
-    for name, tensor in tensors.items():
+    # sums, and which layer is the first one, depend on the order of the parameters
+    for name in stored.values.get("order", stored.tensors):
         kind, _, rest = name.partition("/")
         if kind not in groups:
             raise CheckpointError(f"{name!r} is no parameter or buffer: the file is not of a monitored run.")
-        groups[kind][rest] = tensor
+        groups[kind][rest] = stored.tensors[name]
     return groups["parameter"], groups["buffer"]
 
 
