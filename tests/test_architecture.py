@@ -30,6 +30,9 @@ FORBIDDEN: list[tuple[str, tuple[str, ...]]] = [
     ("analysis", ("torch", "learners", "models")),
     ("report", ("torch", "learners", "scipy")),
     ("theory", ("learners", "measures")),
+    # it looks at trainings that are not ours
+    ("monitor", ("learners", "loop.loop", "tasks", "models", "report", "claims")),
+    ("sinks", ("monitor", "measures", "store", "execution")),
     # what keeps listing and resolving instant
     ("claims", ("torch",)),
     ("settings", ("torch",)),
@@ -112,6 +115,12 @@ def test_no_paper_knows_another() -> None:
         if within(name, "papers"):
             own = ".".join(name.split(".")[:3])
             assert [i for i in found if within(i, "papers") and not within(i, own.removeprefix(f"{OURS}."))] == []
+
+
+def test_only_execution_knows_the_monitor() -> None:
+    inside = ("monitor", "execution", "registry", "sinks")
+    outside = [name for name in IMPORTS if name != OURS and not any(within(name, part) for part in inside)]
+    assert [(name, i) for name in outside for i in IMPORTS[name] if within(i, "monitor")] == []
 
 
 def test_nothing_knows_the_command_line() -> None:

@@ -36,9 +36,9 @@ KINDS: dict[str, tuple[Registry[Any], type[Part]]] = {
     "intervention": (registry.INTERVENTIONS, InterventionSettings),
 }
 BUILTIN = {
-    "task": ["modular-addition", "modular-arithmetic"],
-    "model": ["mlp", "modular-transformer"],
-    "learner": ["gradient"],
+    "task": ["modular-addition", "modular-arithmetic", "monitored"],
+    "model": ["mlp", "modular-transformer", "monitored"],
+    "learner": ["gradient", "monitored"],
     "optimizer": ["adam", "adamw", "sgd"],
     "intervention": [
         "activation-clamp",
@@ -128,6 +128,7 @@ BUILTIN_MEASURES = (
     "information",
     "input_jacobian",
     "linear_probe",
+    "local_complexity",
     "maps",
     "marchenko_pastur",
     "margin",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from commands import NAME, TINY, Killed, ask, killed, only_run, refused, setting, trouble
+from grokscope.cli.measure import measure_names
 from grokscope.measures.base import Key, Measure
 from grokscope.registry import MEASURES
 from grokscope.store import DirectoryLock, StoredRun, read_lines
@@ -149,10 +150,28 @@ def test_members_of_an_ensemble_are_measured_one_by_one(members: list[StoredRun]
 # -- what cannot be measured -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (["gini,fourier"], ["gini", "fourier"]),
+        (["sparsity:threshold=0.1,fourier"], ["sparsity:threshold=0.1", "fourier"]),
+        (["sparsity:threshold=0.1,mode=absolute,fourier"], ["sparsity:threshold=0.1,mode=absolute", "fourier"]),
+        (["gini, a:x=1 , y=2,b:z=3"], ["gini", "a:x=1,y=2", "b:z=3"]),
+        (["a:x=1", "b"], ["a:x=1", "b"]),
+    ],
+)
+def test_options_of_measures_are_told_from_measures(given: list[str], wanted: list[str]) -> None:
+    assert measure_names(given) == wanted
+
+
 def test_wrong_names_are_told(one: StoredRun, tmp_path: Path) -> None:
     sentence = refused(2, "measure", one.directory, "--measures", "fouriar")
-    assert sentence == "unknown measure 'fouriar': did you mean 'fourier'?"
+    assert sentence.startswith("unknown measure 'fouriar': did you mean 'fourier'")
+    sentence = refused(2, "measure", one.directory, "--measures", "gini,threshold=0.1")
+    assert sentence == "'threshold=0.1' names no measure: write its options as NAME:key=value,key=value."
     assert refused(2, "measure", one.directory, "--measures", ",").startswith("name at least one measure")
+    sentence = refused(2, "measure", one.directory, "--measures", "gini", "--model", "code.py:make")
+    assert sentence.endswith("makes its model from its spec: leave --model out, it is for monitored runs.")
     assert "--measures" in refused(2, "measure", one.directory)
     assert refused(2, "measure", tmp_path / "none", "--measures", "gini").startswith(
         f"there is no {tmp_path / 'none'}:"
