@@ -309,3 +309,16 @@ def test_sites_are_replaced_looked_at_and_refused() -> None:
     with pytest.raises(UsageError, match="the site '1' did not fire"), sites(net, {"1": torch.zeros_like}):
         pass
     assert not any(part._forward_hooks for part in net.modules())
+
+
+def test_a_clamp_at_zero_is_a_relu_and_any_other_clamp_is_none() -> None:
+    class Clamped(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.clamp(min=0) + torch.clamp(x, 0) + torch.clip(x, min=0.0) + torch.clamp_min(x, 0)
+            return x.clamp(0, 1) + x.clamp(min=1) + x.clamp(max=0)
+
+    seen: list[str] = []
+    model = Clamped()
+    with watched(model, lambda visit: seen.append(visit.name)):
+        model(torch.randn(3, 2))
+    assert seen == ["relu", "relu#2", "relu#3", "relu#4"]

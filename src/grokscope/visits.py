@@ -52,6 +52,12 @@ NONLINEARITIES: dict[Callable[..., Any], str] = {
 }
 """Function -> the name of the nonlinearity it is: elementwise, one tensor in, one of the same shape out."""
 
+_CLAMPS = frozenset(
+    getattr(home, f"{name}{end}")
+    for home in (torch, Tensor)
+    for name in ("clamp", "clip", "clamp_min")
+    for end in ("", "_")
+)
 PIECEWISE_LINEAR = frozenset({"relu", "relu6", "leaky_relu", "prelu", "rrelu", "hardtanh", "threshold"})
 """Those that cut the input space into linear regions."""
 
@@ -82,6 +88,15 @@ class Visit:
         tensor = self.inputs if which == "inputs" else self.output
         tensor = tensor.movedim(1, -1) if self.axis == 1 else tensor
         return tensor.reshape(-1, tensor.shape[-1]) if tensor.ndim > 1 else tensor.reshape(-1, 1)
+
+
+def _rectifier(function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> str | None:
+    """Return ``relu`` if a function is called as ``clamp(x, min=0)`` is, else None."""
+    if function not in _CLAMPS:
+        return None
+    low, high = (*args[1:], None, None)[:2]
+    low, high = keywords.get("min", low), keywords.get("max", high)
+    return "relu" if high is None and isinstance(low, int | float) and low == 0 else None
 
 
 @contextmanager
@@ -144,7 +159,7 @@ class _Watcher(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         keywords = kwargs or {}
-        operation = NONLINEARITIES.get(function)
+        operation = NONLINEARITIES.get(function) or _rectifier(function, args, keywords)
         given = args[0] if args else keywords.get("input")
         if operation is None or not self._inside or not isinstance(given, Tensor) or not given.is_floating_point():
             return function(*args, **keywords)
