@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+REFEREE := .venv-referee/.installed
 
-.PHONY: help install demo test lint types unit smoke clean
+.PHONY: help install demo test lint types unit referee smoke clean
 
 help:
 	@echo "make install   a .venv with grokscope and its tools (pip, pinned constraints)"
 	@echo "make demo      trains modular addition from memorisation to generalisation and prints its report's path"
 	@echo "make test      lint, types and tests"
+	@echo "make referee   our measures against the field's own libraries, in a .venv-referee of their own"
 	@echo "make smoke     every experiment at smoke scale (one of the cells of a sweep), in one process"
 
 install: $(INSTALLED)
@@ -35,8 +37,17 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(BIN)/pytest -n 2
 
+referee: $(REFEREE)
+	OMP_NUM_THREADS=1 .venv-referee/bin/pytest -m referee tests/referee
+
+$(REFEREE): pyproject.toml constraints.txt constraints-referee.txt
+	$(PYTHON) -m venv .venv-referee
+	PIP_CONSTRAINT="constraints.txt constraints-referee.txt" \
+	  .venv-referee/bin/python -m pip install --quiet --disable-pip-version-check -e ".[referee]"
+	@touch $@
+
 smoke: $(INSTALLED)
 	$(BIN)/grokscope reproduce --scale smoke --seeds 1 --fresh --out .cache/smoke
 
 clean:
-	rm -rf .venv .cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-referee .cache .pytest_cache .ruff_cache
