@@ -1,9 +1,10 @@
 """The empirical neural tangent kernel, exact, in bounded memory (Jacot et al. 2018; Kumar et al. 2024).
 
 The Jacobian J[i, c, :] = ∂f_c(x_i)/∂θ of n examples, C outputs and P parameters has nCP numbers. The kernel is a sum
-over outputs and parameters, so it is contracted from blocks: of outputs where nP numbers fit into the memory given,
-of parameters too where they do not, and of pairs of blocks of examples where a single tensor is too large for that.
-The numbers are the same up to rounding.
+over outputs and parameters, so it can be contracted from blocks. Where the Jacobian does not fit into the memory given,
+the weights of linear layers, convolutions and embeddings are done by factors, without their gradients
+(:mod:`grokscope.linalg.ntk_factors`), and the others in blocks of outputs, of parameters too if nP numbers do not fit,
+and of pairs of blocks of examples if those of a single tensor do not. The numbers are the same up to rounding.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from grokscope.errors import UsageError
 from grokscope.linalg.jacobians import PASSES, Function, Method, Rows, output_count
+from grokscope.linalg.ntk_factors import add_products, products
 
 MEMORY = 2**28
 """Bytes that blocks of the Jacobian may take at a time, by default."""
@@ -47,8 +49,8 @@ def empirical_ntk(
         others: (m, ...), the x'; ``inputs`` if None.
         outputs: their ``sum``, or ``each`` by itself (each direction, if there are any).
         directions: (k, C), or None for all outputs exactly.
-        memory: bytes that blocks of the Jacobian may take; at least two gradients of the largest tensor are held.
-        method: as in :func:`grokscope.linalg.jacobians.jacobian`.
+        memory: bytes that blocks of the Jacobian, or factors, may take; at least those of one weight are held.
+        method: as in :func:`grokscope.linalg.jacobians.jacobian`; the two that are named use no factors.
 
     Raises:
         UsageError: no examples, parameters or outputs, something not finite, or directions of another width.
@@ -76,9 +78,12 @@ def empirical_ntk(
     kernel = first.new_zeros(*([] if outputs == "sum" else [total]), len(inputs), len(right))
     sizes = {name: tensor.numel() for name, tensor in parameters.items()}
     held = len(inputs) + (0 if others is None else len(right))
-    blocks = plan(sizes, examples=held, outputs=total, memory=memory // first.element_size())
+    numbers = memory // first.element_size()
+    if method == "auto" and held * total * sum(sizes.values()) > numbers > 0:
+        for name in _by_factors(kernel, function, parameters, inputs, others, directions, total, count, numbers):
+            del sizes[name]
     rows = Rows(function, parameters, method)
-    for block in blocks:
+    for block in plan(sizes, examples=held, outputs=total, memory=numbers) if sizes else ():
         for start in range(0, total, block.outputs):
             stop = min(start + block.outputs, total)
             some = _directions(directions, start, stop, count, first)
@@ -132,6 +137,27 @@ def plan(sizes: Mapping[str, int], *, examples: int, outputs: int, memory: int) 
             group = []
         group.append(name)
     return [*blocks, Block(tuple(group), 1, None)] if group else blocks
+
+
+def _by_factors(
+    kernel: Tensor,
+    function: Function,
+    parameters: Mapping[str, Tensor],
+    inputs: Tensor,
+    others: Tensor | None,
+    directions: Tensor | None,
+    total: int,
+    count: int,
+    memory: int,
+) -> list[str]:
+    """Add to a kernel what the weight matrices give that are used in products only; return their names."""
+    first = next(iter(parameters.values()))
+    fixed = {name: tensor.detach() for name, tensor in parameters.items()}
+    numbers = products(function, fixed, inputs)
+    if numbers:
+        some = [_directions(directions, index, index + 1, count, first) for index in range(total)]
+        add_products(kernel, function, fixed, inputs, others, numbers=numbers, directions=some, memory=memory)
+    return list(numbers)
 
 
 def _directions(directions: Tensor | None, start: int, stop: int, outputs: int, like: Tensor) -> Tensor:
