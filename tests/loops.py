@@ -23,6 +23,7 @@ def train(
     steps: int = 4,
     prepare: Callable[[torch.nn.Module], Any] = lambda model: model,
     autocast: bool = False,
+    device: str = "cpu",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Train one of the zoo with Adam; return everything that a monitor must not have changed.
@@ -31,7 +32,7 @@ def train(
     generator (dropout, batches by NumPy, a coin by ``random``), so that one draw too many shows.
     """
     animal = zoo.animal(name, seed=seed)
-    model = prepare(animal.model)
+    model = prepare(animal.model).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     torch.manual_seed(seed)
     np.random.seed(seed)
@@ -42,8 +43,9 @@ def train(
     for step in range(steps):
         rows = torch.from_numpy(np.random.permutation(len(animal.train[0]))[:16].copy())
         optimizer.zero_grad()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-            loss = zoo.loss_of(model(animal.train[0][rows]), animal.train[1][rows]) * random.choice([0.5, 1.0])
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=autocast):
+            inputs, targets = (tensor[rows].to(device) for tensor in animal.train)
+            loss = zoo.loss_of(model(inputs), targets) * random.choice([0.5, 1.0])
             if call is not None and autocast:
                 call(step)  # between forward and backward, in the middle of everything
         loss.backward()
@@ -59,7 +61,7 @@ def train(
         "modes": [module.training for module in model.modules()],
         "hooks": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
         "requires": [p.requires_grad for p in model.parameters()],
-        "random": (random.random(), float(np.random.rand()), torch.rand(1)),
+        "random": (random.random(), float(np.random.rand()), torch.rand(1), torch.rand(1, device=device)),
     }
 
 

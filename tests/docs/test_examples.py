@@ -35,6 +35,7 @@ CODE_SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MACHINE = re.compile(r"(?<![\w.~:/-])/(?:home|root|Users|tmp|var|opt|mnt|work|srv|usr)/|\b[A-Z]:\\")
 
+RUN = ("docs/start.md", "docs/extend.md", "docs/monitor.md")
 DRIVER = """
 import json
 namespaces = {}
@@ -83,10 +84,10 @@ def python(directory: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory in which the examples of docs/start.md and docs/extend.md have been run, in one process."""
+    """The directory in which the examples of the pages in ``RUN`` have been run, in one process."""
     directory = tmp_path_factory.mktemp("examples")
     sources = []
-    for name in ("docs/start.md", "docs/extend.md"):
+    for name in RUN:
         for block in blocks(ROOT / name):
             if block.file is not None:
                 (directory / block.file).write_text(block.text, encoding="utf-8")
@@ -101,7 +102,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_examples_run(place: Path) -> None:
     sources = json.loads((place / "blocks.json").read_text())
-    assert {name for name, _, _ in sources} == {"docs/start.md", "docs/extend.md"}
+    assert {name for name, _, _ in sources} == set(RUN)
 
 
 def test_example_paper_is_run_to_its_end_and_reported(place: Path) -> None:

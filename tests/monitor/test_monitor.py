@@ -111,7 +111,7 @@ def test_the_numbers_of_the_loop_and_the_learning_rate_are_recorded() -> None:
     optimizer = torch.optim.SGD([{"params": [model.weight], "lr": 0.5}, {"params": [model.bias], "lr": 0.25}])
     monitor = gs.Monitor(model, measures=["weights"], optimizer=optimizer, phase=False, cadence=1)
     with pytest.warns(UserWarning, match="name is a str, which is no number"):
-        monitor(0, loss=torch.tensor(2.0, requires_grad=True).detach(), name="a")
+        monitor(0, loss=torch.tensor(2.0, requires_grad=True), name="a")
     monitor(1, loss=np.float32(1.5))
     assert monitor.scalars("step/loss")["step/loss"].tolist() == [2.0, 1.5]
     assert monitor.scalars("step/learning_rate@group 1").iloc[0, 0] == 0.25

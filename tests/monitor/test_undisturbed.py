@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ import grokscope as gs
 import zoo
 from grokscope.monitor.monitor import Monitor
 from grokscope.registry import MEASURES
+from grokscope.store import StoredRun
 from loops import CHEAP, same, train
 
 
@@ -41,6 +45,33 @@ def test_training_ends_in_the_same_bits(name: str) -> None:
 
 def test_under_autocast_and_between_forward_and_backward() -> None:
     assert same(train("mlp", watching(), autocast=True), train("mlp", autocast=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("name", zoo.ZOO)
+def test_training_on_a_gpu_ends_in_the_same_bits(name: str, autocast: bool, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"device": "cuda", "autocast": autocast}
+    with deterministic():
+        out = tmp_path / "mine"
+        assert same(train(name, watching(out=out, checkpoints=2), **given), train(name, **given))
+        gs.measure(out, CHEAP, model=zoo.animal(name, seed=4).model)
+        run = StoredRun(out)
+        for key in ("weights/sum_of_squares", "train/loss"):
+            assert run.rows(key)["value"].tolist()  # back-filled at 0 and 2 beside the live ones
+            assert len(set(run.rows(key)["value"][run.rows(key)["step"] == 2].tolist())) == 1
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Within the context, a training on a GPU can be repeated."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_frozen_parameters_stay_frozen() -> None:

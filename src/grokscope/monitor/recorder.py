@@ -198,7 +198,7 @@ def number_of(value: Any) -> float | None:
         (0.5, None)
     """
     try:
-        return None if isinstance(value, str) else float(value)
+        return None if isinstance(value, str) else float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError):
         return None
 
