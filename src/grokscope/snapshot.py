@@ -308,14 +308,12 @@ class Snapshot:
             for part in inputs.split(self._source.eval_chunk or max(len(inputs), 1)):
                 self.predict_plainly(part)
 
-    def predict_plainly(self, inputs: Tensor) -> Tensor:
+    def predict_plainly(self, inputs: Tensor, tensors: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the outputs by the module's own forward pass, where hooks on ``module`` fire; differentiable."""
         self._check()
         module = self._source.module
-        if module is None:
-            return self.predict_with({}, inputs)
-        plain = self._source.plain or module_forward(module)
-        return plain({**self._parameters, **self._buffers}, inputs)
+        plain = self._source.forward if module is None else self._source.plain or module_forward(module)
+        return plain({**self._parameters, **self._buffers, **(tensors or {})}, inputs)
 
     def real_inputs(self, probe: str) -> RealInputs | None:
         """Return the points of a probe at which derivatives with respect to the input can be taken, or None.

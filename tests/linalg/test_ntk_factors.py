@@ -77,6 +77,23 @@ def constant(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
     return F.linear(x, p["w"]).detach() + p["v"].sum()
 
 
+def by_hand(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    hidden = torch.tanh(p["e"][x] @ p["m"] + p["pos"][: x.shape[1]])
+    return torch.addmm(p["b"], hidden[:, -1] @ p["n"].T, p["o"])
+
+
+def stored_the_other_way(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    return torch.matmul(torch.tanh(F.linear(x, p["w"].mT)), p["v"].t())
+
+
+def on_the_left(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    return (p["w"] @ x.T).T * p["v"].T.sum()
+
+
+def multiplied(p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    return torch.tanh(x @ (p["v"] @ p["w"]).T)
+
+
 CASES: dict[str, tuple[Function, dict[str, Tensor], Tensor, set[str]]] = {
     "mlp": (mlp, W, draws(7, 3), {"w", "v"}),
     "mlp of sequences": (mlp, W, draws(7, 5, 3), {"w", "v"}),
@@ -94,6 +111,22 @@ CASES: dict[str, tuple[Function, dict[str, Tensor], Tensor, set[str]]] = {
     ),
     "sounds": (sounds, {"c": draws(3, 2, 3)}, draws(7, 2, 9), {"c"}),
     "grouped": (grouped, {"g": draws(4, 1, 3)}, draws(7, 2, 9), set()),
+    "by hand": (
+        by_hand,
+        {
+            "e": draws(6, 3),
+            "m": draws(3, 4, seed=1),
+            "pos": draws(5, 4, seed=2),
+            "n": draws(3, 4, seed=3),
+            "o": draws(3, 2, seed=4),
+            "b": draws(2, seed=5),
+        },
+        tokens(7, 5),
+        {"e", "m", "n", "o"},
+    ),
+    "stored the other way": (stored_the_other_way, {"w": draws(3, 4), "v": draws(2, 4)}, draws(7, 5, 3), {"w", "v"}),
+    "on the left": (on_the_left, W, draws(7, 3), set()),
+    "multiplied": (multiplied, W, draws(7, 3), set()),
     "detached": (constant, W, draws(7, 3), {"w"}),
 }
 

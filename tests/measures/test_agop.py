@@ -175,6 +175,19 @@ def test_the_keys_are_read_off_the_matrices() -> None:
     )
 
 
+def test_the_output_of_a_submodule_is_taken_for_the_input() -> None:
+    model = built(lambda: nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)))
+    x = draws(10, 5)
+    snapshot = Snapshot.of(model, train=(x, None))  # type: ignore[arg-type]
+    with torch.no_grad():
+        into = model[:2](x)  # type: ignore[index]
+    found = measure(snapshot, site="1")
+    assert found["input_trace"] == pytest.approx(float(agop(model[2], into).trace()))  # type: ignore[index]
+    assert set(found["trace"]) == {"0", "2"}
+    with pytest.raises(UsageError, match="unknown site 'at_neurons'"):
+        measure(snapshot, site="at_neurons")
+
+
 def test_options_bound_what_is_looked_at() -> None:
     animal = zoo.animal("gpt")
     snapshot = Snapshot.of(animal.model, train=animal.train, eval_chunk=5)
@@ -197,7 +210,7 @@ def test_options_bound_what_is_looked_at() -> None:
 def test_what_it_says_where_it_does_not_apply() -> None:
     x = torch.ones(3, 2)
     model = nn.Linear(2, 2)
-    with pytest.raises(DoesNotApply, match="with at most 1 numbers"):
+    with pytest.raises(DoesNotApply, match="of at most 1 numbers"):
         measure(Snapshot.of(model, train=(x, x)), widest=1)
     with pytest.raises(DoesNotApply, match="none that count"):
         measure(Snapshot.of(model, train=Batch(x, x, torch.zeros(3))))

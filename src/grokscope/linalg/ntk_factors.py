@@ -22,6 +22,8 @@ from grokscope.differentiation import twice_differentiable
 from grokscope.linalg.jacobians import Function
 
 _CONVOLUTIONS = (torch.conv1d, torch.conv2d)
+_MATRIX_PRODUCTS = (torch.matmul, torch.mm, torch.addmm, Tensor.matmul, Tensor.mm, Tensor.__matmul__)
+_TRANSPOSITIONS = (torch.t, Tensor.t, Tensor.T.__get__, Tensor.mT.__get__)  # type: ignore[attr-defined]
 _SAME = 1e-6
 
 
@@ -51,19 +53,22 @@ class _Use:
         """Return what went in, example by example."""
         if self.kind == "embedding":
             return self.inputs.reshape(examples, -1)
-        if self.kind == "linear":
+        if self.kind != "convolution":
             return self.inputs.reshape(examples, -1, self.inputs.shape[-1])
         size, stride, padding, dilation = self.geometry
-        return functional.unfold(self.inputs, size, dilation, padding, stride).transpose(1, 2)
+        inputs = self.inputs if self.inputs.ndim == 4 else self.inputs[:, :, None]
+        return functional.unfold(inputs, size, dilation, padding, stride).transpose(1, 2)
 
     def factors(self, gradient: Tensor, examples: int) -> Factors:
+        """Return the gradient of the weight by that of what came out."""
         into = self.into(examples)
         if self.kind == "embedding":
             columns = gradient.reshape(*into.shape, -1)
             return Factors(into, columns if self.padding is None else columns * (into != self.padding)[..., None])
-        if self.kind == "linear":
-            return Factors(gradient.reshape(examples, -1, gradient.shape[-1]), into)
-        return Factors(gradient.flatten(2).transpose(1, 2), into)
+        if self.kind == "convolution":
+            return Factors(gradient.flatten(2).transpose(1, 2), into)
+        out = gradient.reshape(examples, -1, gradient.shape[-1])
+        return Factors(out, into) if self.kind == "linear" else Factors(into, out)
 
 
 class _Watcher(TorchFunctionMode):
@@ -71,7 +76,8 @@ class _Watcher(TorchFunctionMode):
 
     def __init__(self, parameters: Mapping[str, Tensor], wanted: frozenset[str] | None = None) -> None:
         super().__init__()
-        self._names = {id(tensor): name for name, tensor in parameters.items()}
+        # by identity: the tensor, so that it lives as long as its identity counts, its name, whether it is transposed
+        self._known = {id(tensor): (tensor, name, False) for name, tensor in parameters.items()}
         self._wanted = wanted
         self.uses: list[_Use] = []
         self.otherwise: set[str] = set()
@@ -79,24 +85,25 @@ class _Watcher(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         keywords = kwargs or {}
         output = function(*args, **keywords)
-        used = {name for tensor in _tensors((args, keywords)) if (name := self._names.get(id(tensor)))}
+        used = {self._known[id(tensor)][1] for tensor in _tensors((args, keywords)) if id(tensor) in self._known}
         if not used or not any(True for _ in _tensors(output)):
             return output  # asking for a shape is no use
+        if function in _TRANSPOSITIONS and args[0].ndim == 2 and len(args) == 1:
+            _, name, transposed = self._known[id(args[0])]
+            self._known[id(output)] = output, name, not transposed
+            return output
         found = _product(function, args, keywords)
-        name = self._names.get(id(found[1])) if found is not None else None
-        if found is None or name is None:
+        if found is None or id(found.weight) not in self._known or id(found.inputs) in self._known:
             self.otherwise |= used
             return output
-        kind, _, inputs, geometry, padding = found
-        if id(inputs) in self._names:
-            self.otherwise |= {name, self._names[id(inputs)]}
-            return output
+        _, name, transposed = self._known[id(found.weight)]
+        kind = {"linear": "stored", "stored": "linear"}.get(found.kind) if transposed else found.kind
         # a bias beside it is used in another way
-        self.otherwise |= used - {name}
-        if self._wanted is not None and name not in self._wanted:
+        self.otherwise |= used - ({name} if kind is not None else set())
+        if kind is None or (self._wanted is not None and name not in self._wanted):
             return output
         kept = output if output.requires_grad else output.detach().requires_grad_()
-        self.uses.append(_Use(name, kind, inputs.detach(), kept, geometry, padding))
+        self.uses.append(_Use(name, kind, found.inputs.detach(), kept, found.geometry, found.padding))
         return kept.clone()  # later steps may write into what they are given
 
 
@@ -111,22 +118,40 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def _product(
-    function: Any, args: Sequence[Any], keywords: Mapping[str, Any]
-) -> tuple[str, Tensor, Tensor, tuple[Any, ...], int | None] | None:
-    """Return kind, weight, inputs, geometry and padding index of a product with a weight matrix, or None."""
+@dataclass(frozen=True)
+class _Product:
+    """A call that multiplies inputs with a weight: stored as (out, in) it is ``linear``, as (in, out) ``stored``."""
+
+    kind: str
+    weight: Tensor
+    inputs: Tensor
+    geometry: tuple[Any, ...] = ()
+    padding: int | None = None
+
+
+def _product(function: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> _Product | None:
+    """Return what a call multiplies, or None if it is no product with a matrix."""
     if function is functional.embedding:
         names = ("input", "weight", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq")
         given = {**dict(zip(names, args, strict=False)), **keywords}
-        if given.get("max_norm") is None and not given.get("scale_grad_by_freq"):
-            padding = given.get("padding_idx")
-            count = len(given["weight"])
-            return "embedding", given["weight"], given["input"], (), None if padding is None else padding % count
-        return None
+        if given.get("max_norm") is not None or given.get("scale_grad_by_freq"):
+            return None
+        weight, padding = given["weight"], given.get("padding_idx")
+        padding = None if padding is None else padding % len(weight)
+        return _Product("embedding", weight, given["input"], padding=padding)
+    if function is Tensor.__getitem__:
+        weight, index = args
+        chosen = isinstance(index, Tensor) and index.dtype in (torch.int32, torch.int64)
+        return (
+            _Product("embedding", weight, index) if chosen and weight.ndim == 2 and bool((index >= 0).all()) else None
+        )
+    if function in _MATRIX_PRODUCTS and not keywords:
+        inputs, weight = args[-2:]
+        return _Product("stored", weight, inputs) if weight.ndim == 2 and inputs.ndim > 1 else None
     names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
     given = {**dict(zip(names, args, strict=False)), **keywords}
     if function is functional.linear:
-        return "linear", given["weight"], given["input"], (), None
+        return _Product("linear", given["weight"], given["input"])
     if function not in _CONVOLUTIONS or isinstance(given.get("padding"), str) or given.get("groups", 1) != 1:
         return None
     weight, inputs = given["weight"], given["input"]
@@ -138,9 +163,8 @@ def _product(
     if inputs.ndim != axes + 2:
         return None
     if axes == 1:  # a picture of height 1
-        inputs = inputs[:, :, None]
         size, rest = (1, *size), [(edge, *value) for edge, value in zip((1, 0, 1), rest, strict=True)]
-    return "convolution", weight, inputs, (size, *rest), None
+    return _Product("convolution", weight, inputs, (size, *rest))
 
 
 def products(function: Function, parameters: Mapping[str, Tensor], inputs: Tensor) -> dict[str, int]:

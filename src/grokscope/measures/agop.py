@@ -33,6 +33,7 @@ def measure(
     centred: bool = False,
     diagonal: str = "zeroed",
     widest: int = 4096,
+    site: str = "",
 ) -> dict[str, Any]:
     """Return sizes and ranks of the average gradient outer products, and how like the feature matrices they are.
 
@@ -46,6 +47,8 @@ def measure(
         centred: at real inputs, the mean Jacobian is taken off.
         diagonal: in the alignments without diagonal it is ``zeroed``, or ``dropped``.
         widest: the most inputs of a layer, or of the model, of which the matrix is made.
+        site: a submodule whose output is taken for the input, along its last axis; else the input is the data
+            where it is real, and the output of the token embedding where it is not.
     """
     outputs = outputs_of(snapshot, positions)
     generator = snapshot.generator("agop", VERSION)
@@ -58,7 +61,7 @@ def measure(
             count = outputs({}, rows.inputs[:1]).numel()
         drawn = projections or (0 if count <= EXACT_OUTPUTS else DIRECTIONS)
         result: dict[str, Any] = {"examples": len(rows.inputs), "directions": drawn}
-        real = rows.inputs.is_floating_point()
+        real = rows.inputs.is_floating_point() and not site
         if real and rows.inputs[0].numel() <= widest:
             result |= _input(
                 agop(
@@ -79,16 +82,18 @@ def measure(
                 generator=generator,
                 chunk=CHUNK,
                 widest=widest if layers else 0,
+                site=site,
             )
-            embedded = next((layer for layer in found.values() if layer.embedding), None)
-            if embedded is not None and embedded.weight.shape[1] <= widest:
+            at_site = found.pop(f"{site} output", None)
+            embedded = at_site if site else next((layer for layer in found.values() if layer.embedding), None)
+            if embedded is not None and embedded.outputs_agop.shape[-1] <= widest:
                 result |= _input(embedded.outputs_agop[0])
             if layers:
                 result |= _layers(found, widest, diagonal)
     if len(result) == 2:
         raise DoesNotApply(
-            "agop differentiates with respect to what goes into a model or its layers; this model has neither real "
-            f"inputs, nor an embedding, nor a layer, with at most {widest} numbers."
+            f"agop differentiates at real inputs, an embedding or layers of at most {widest} numbers; this model has "
+            "none: name a submodule with agop:site=NAME."
         )
     return result
 
@@ -186,5 +191,6 @@ AGOP = Measure(
         "centred": False,
         "diagonal": "zeroed",
         "widest": 4096,
+        "site": "",
     },
 )

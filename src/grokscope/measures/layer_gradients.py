@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from grokscope.differentiation import twice_differentiable
+from grokscope.errors import unknown
 from grokscope.linalg.ntk import signs
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def layer_gradients(
     generator: torch.Generator,
     chunk: int,
     widest: int,
+    site: str = "",
 ) -> dict[str, LayerGradients]:
     """Return the gradients at every linear, convolutional and recurrent layer and at the embedding of the tokens.
 
@@ -105,12 +107,18 @@ def layer_gradients(
         generator: of the directions.
         chunk: examples at a time.
         widest: the most inputs of a layer that is looked at; 0 is the embedding alone.
+        site: a submodule at whose output, along its last axis, the gradients are taken too, as ``SITE output``.
+
+    Raises:
+        UsageError: the model has no such submodule.
     """
+    if site and not snapshot.has_site(site):
+        raise unknown("site", site, [name for name, _ in snapshot.module.named_modules() if name])  # type: ignore[union-attr]
     found: dict[str, LayerGradients] = {}
     module = snapshot.module
     assert module is not None
     for part in inputs.split(chunk):
-        with torch.enable_grad(), twice_differentiable(), _kept(module, part, widest) as uses:
+        with torch.enable_grad(), twice_differentiable(), _kept(module, part, widest, site) as uses:
             outputs = snapshot.predict_plainly(part)
             outputs = outputs[:, -1] if last and outputs.ndim > 2 else outputs
             outputs = outputs.reshape(len(part), -1)
@@ -143,7 +151,7 @@ def _add(found: dict[str, LayerGradients], use: _Use, gradient: Tensor, *, first
 
 
 @contextmanager
-def _kept(module: nn.Module, tokens: Tensor, widest: int) -> Iterator[list[_Use]]:
+def _kept(module: nn.Module, tokens: Tensor, widest: int, site: str) -> Iterator[list[_Use]]:
     """Within the context, keep what comes out of layers (or goes into recurrent ones), once for each use."""
     uses: list[_Use] = []
     handles = []
@@ -177,8 +185,15 @@ def _kept(module: nn.Module, tokens: Tensor, widest: int) -> Iterator[list[_Use]
 
         return hook
 
+    def passing(_layer: Any, _inputs: Any, output: Tensor) -> Tensor:
+        # no weights: zero rows of as many columns
+        nothing = output.new_zeros(1, 0, output.shape[-1])
+        return keep(output, lambda kept: _Use(f"{site} output", nothing, kept, False))
+
     try:
         for name, layer in module.named_modules():
+            if site and name == site:
+                handles.append(layer.register_forward_hook(passing))
             if isinstance(layer, nn.Embedding):
                 handles.append(layer.register_forward_hook(leaving(name), prepend=True))
             elif isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
