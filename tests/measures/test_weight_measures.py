@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -130,6 +131,19 @@ def test_the_threshold_of_weightwatcher_knows_the_scale() -> None:
     found = evaluate("htsr:mode=ww", Snapshot.of(Weights(a=weight * 1e-4)))
     (alpha,) = [value for key, _, value in found.rows if key == "htsr:mode=ww/alpha"]
     assert math.isnan(alpha)  # nothing of this matrix exceeds 1e-5
+
+
+def test_the_threshold_of_weightwatcher_for_kernels() -> None:
+    """Values of WeightWatcher 0.7.5.5, whose eigenvalues of a kernel of 4 positions are a quarter of ours."""
+    kernel = torch.from_numpy(np.random.default_rng(9).standard_t(2, (16, 12, 2, 2)) * 4e-4).float()
+    law = htsr.fit(kernel, mode="ww")
+    assert (law.alpha, law.xmin / 4) == pytest.approx((2.35293362, 1.00068987e-5), rel=1e-6)
+    assert (law.tail_count, law.count) == (10, 10)
+    assert htsr.fit(kernel).tail_count == 17
+    assert htsr.fit(kernel, mode="ww", layout="flat").xmin > 1e-5
+    summary, _ = htsr.spectral_summary(kernel, mode="ww")
+    measured = reading("htsr:mode=ww", a=kernel)
+    assert summary["alpha"] == measured["htsr:mode=ww/alpha@a"] == law.alpha
 
 
 def test_all_share_one_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:

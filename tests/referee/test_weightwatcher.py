@@ -170,6 +170,17 @@ def test_shuffles_in_its_order(model: nn.Module, theirs: Rows) -> None:
         assert float(compared.max() / own.max()) == pytest.approx(row["ww_softrank"], rel=1e-6)
 
 
+@pytest.mark.parametrize("scale", [3e-4, 4e-4, 4.5e-4])
+def test_a_kernel_cut_by_its_threshold(scale: float) -> None:
+    kernel = nn.Conv2d(12, 16, 2, bias=False)
+    kernel.weight.data = torch.from_numpy(np.random.default_rng(9).standard_t(2, (16, 12, 2, 2)) * scale).float()
+    (row,) = watched(nn.Sequential(kernel)).values()
+    law = fit(kernel.weight, mode="ww")
+    assert (law.alpha, law.xmin) == pytest.approx((row["alpha"], 4 * row["xmin"]), rel=1e-6)
+    assert law.tail_count == row["num_pl_spikes"]
+    assert row["alpha"] != pytest.approx(fit(kernel.weight).alpha, rel=0.01)
+
+
 def test_powerlaw() -> None:
     """The package that it wraps, version 1.5."""
     values = np.random.default_rng(8).pareto(1.7, 300) + 1

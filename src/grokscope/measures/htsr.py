@@ -31,7 +31,8 @@ def fit(weight: Tensor, *, mode: Mode = "scale-free", layout: Layout = "pooled")
     Args:
         weight: (rows, columns) or (out, in, *kernel), of any floating dtype, on any device.
         mode: ``scale-free`` drops the eigenvalues that are 0 but for rounding, whatever the scale of the weight;
-            ``ww`` does as WeightWatcher 0.7.5.5 on a CPU: the weight is rounded to float32, and λ ≤ 1e-5 are dropped.
+            ``ww`` does as WeightWatcher 0.7.5.5 on a CPU: the weight is rounded to float32, and λ ≤ 1e-5 are dropped
+            (1e-5 · P of a pooled kernel of P positions, whose λ are 1/P as large there).
         layout: of a kernel, see :func:`grokscope.linalg.spectra.as_slices`.
 
     Raises:
@@ -46,7 +47,7 @@ def fit(weight: Tensor, *, mode: Mode = "scale-free", layout: Layout = "pooled")
         raise unknown("mode", str(mode), MODES)
     used = spectra.checked(weight).float() if mode == "ww" else weight
     found = spectra.eigenvalues(used, layout=layout)
-    return tails.power_law(found, threshold=threshold_of(weight, found, mode))
+    return tails.power_law(found, threshold=threshold_of(weight, found, mode, layout))
 
 
 def alpha(weight: Tensor, *, mode: Mode = "scale-free", layout: Layout = "pooled") -> float:
@@ -62,10 +63,11 @@ def alpha(weight: Tensor, *, mode: Mode = "scale-free", layout: Layout = "pooled
     return fit(weight, mode=mode, layout=layout).alpha
 
 
-def threshold_of(weight: Tensor, eigenvalues: Tensor, mode: Mode) -> float:
+def threshold_of(weight: Tensor, eigenvalues: Tensor, mode: Mode, layout: Layout = "pooled") -> float:
     """Return what an eigenvalue must exceed to be fitted; see :func:`fit`."""
     if mode == "ww":
-        return tails.WW_THRESHOLD
+        # the eigenvalues of a pooled kernel of P positions are P times those that WeightWatcher compares
+        return tails.WW_THRESHOLD * (weight.shape[2:].numel() if layout == "pooled" else 1)
     relative = spectra.rank_tolerance(tuple(weight.shape), weight.dtype)
     return float(eigenvalues.max()) * relative**2
 
@@ -107,7 +109,7 @@ def spectral_summary(
         "absolute_entropy": entropy["absolute"],
         "normalised_entropy": entropy["normalised"],
         "used_share": entropy["used_share"],
-        **tail_summary(eigenvalues, threshold=threshold_of(weight, eigenvalues, mode), least=least),
+        **tail_summary(eigenvalues, threshold=threshold_of(weight, eigenvalues, mode, layout), least=least),
         **bulk_summary(eigenvalues, (slices.shape[-2], slices.shape[-1]), least=least),
     }
     return numbers, eigenvalues
@@ -201,7 +203,7 @@ def measure(
         else:
             values = snapshot.singular_values(matrix.name, layout)
         eigenvalues = values.square().flip(0)
-        threshold = threshold_of(matrix.tensor, eigenvalues, mode)
+        threshold = threshold_of(matrix.tensor, eigenvalues, mode, layout)
         found = tail_summary(eigenvalues, threshold=threshold, least=least)
         if not math.isnan(found["alpha"]):
             law, count = tails.without_fingers(eigenvalues, threshold=threshold)
