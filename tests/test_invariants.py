@@ -28,7 +28,7 @@ from grokscope.execution.posthoc import measured
 from grokscope.execution.train import resume, train
 from grokscope.numerics import applied
 from grokscope.spec import resolve
-from grokscope.store import open_run
+from grokscope.store import decode_value, open_run
 
 LEARNERS_OWN = ("step/", "clock/", "intervention/")
 each_toy = pytest.mark.parametrize("name", toys.NAMES)
@@ -109,6 +109,9 @@ def test_flow_follows_its_closed_form() -> None:
 # -- runs -----------------------------------------------------------------------------------------
 
 
+UNDEFINED_ON_TOYS = {"spectra", "local_complexity", "linear_mapping_number", "information", "neural_collapse", "margin"}
+
+
 def everything(root: Path, name: str, **changes: Any) -> list[Path]:
     """Train a toy with every measure at every step and a checkpoint at every seventh."""
     given = {
@@ -145,7 +148,8 @@ def test_measures_apply_or_say_why_not(observed: tuple[str, list[Path]]) -> None
         stored = open_run(directory)
         assert stored.status == "finished"
         assert stored.events("measure_failed") == []
-        assert stored.events("measure_nan") == []
+        # the toys have one output, a handful of weights and inputs: some spectra and ratios are 0/0 there
+        assert {event["measure"] for event in stored.events("measure_nan")} <= UNDEFINED_ON_TOYS
         assert {"train/loss", "test/loss", "step/loss"} <= set(stored.keys())
 
 
@@ -155,10 +159,13 @@ def test_live_equals_post_hoc(observed: tuple[str, list[Path]]) -> None:
         steps = checkpoints(directory).steps()
         assert steps == [0, 7, 14, 21, STEPS]
         for step in steps:
-            live = [(row["key"], row["module"], row["value"]) for row in rows if row["step"] == step]
+            live = [
+                (row["key"], row["module"], repr(decode_value(row["value"]))) for row in rows if row["step"] == step
+            ]
             live = [row for row in live if not row[0].startswith(LEARNERS_OWN)]
             assert live
-            assert measured(stored, step, registry.MEASURES.names()) == live
+            found = measured(stored, step, registry.MEASURES.names())
+            assert [(key, module, repr(value)) for key, module, value in found] == live
 
 
 def test_clocks_are_logged_and_transitions_read_off_them(tmp_path: Path) -> None:

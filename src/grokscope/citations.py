@@ -14,7 +14,8 @@ ENTRIES: Mapping[str, str] = {
     "alain2017": """@misc{alain2017understanding,
   title = {Understanding intermediate layers using linear classifier probes},
   author = {Alain, Guillaume and Bengio, Yoshua},
-  year = {2016},
+  howpublished = {International Conference on Learning Representations, Workshop},
+  year = {2017},
   eprint = {1610.01644},
   archivePrefix = {arXiv}
 }""",
@@ -462,6 +463,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "input_jacobian": ("novak2018", "hoffman2019"),
     "learning_coefficient": ("lau2024", "watanabe2013", "roberts1996"),
     "linear_probe": ("alain2017", "fan2024"),
+    "local_complexity": ("humayun2024",),
     "maps": ("nanda2023",),
     "marchenko_pastur": ("marchenko1967", "martin2021implicit", "johnstone2001"),
     "margin": ("lyu2020", "bartlett2017"),

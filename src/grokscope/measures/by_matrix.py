@@ -1,4 +1,4 @@
-"""What the measures of weights share: a number for each weight matrix, NaN where it has none."""
+"""What the measures of weights share: a number for each weight matrix, NaN where it is not defined."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def by_matrix(
 ) -> dict[str, dict[str, float]]:
     """Return {key: {matrix: number}} of the numbers of each matrix.
 
-    NaN stands where ``numbers`` leaves a key out, or raises because the matrix has values that are not finite.
+    A key that ``numbers`` leaves out is one that the matrix is too small for. NaN stands for all of them where it gives
+    nothing, or raises because the matrix has values that are not finite.
     """
     found: dict[str, dict[str, float]] = {key: {} for key in keys}
     for matrix in matrices:
@@ -29,7 +30,8 @@ def by_matrix(
         except UsageError:
             given = {}
         for key, column in found.items():
-            column[matrix.name] = given.get(key, math.nan)
+            if key in given or not given:
+                column[matrix.name] = given.get(key, math.nan)
     return found
 
 
