@@ -7,6 +7,10 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "grokscope.bench.modular_addition:benchmark",
         "training of nanda2023/modular-addition (p = 113) against the loop that evaluates all positions and pairs",
     ),
+    "local-complexity": (
+        "grokscope.bench.local_complexity:benchmark",
+        "local complexity of a perceptron against a loop over points, and against batches of all their vertices",
+    ),
     "spectra": (
         "grokscope.bench.spectra:benchmark",
         "power-law fits against a loop over xmin, whole layers against their bare SVD, Fourier losses against a loop",

@@ -85,7 +85,7 @@ def cut_counts(run: Run, points: Tensor, frame: Tensor, radius: float, *, chunk:
                 by_point = _by_point(values, len(rows), len(part))
                 if by_point is None:
                     return
-                low, high = torch.aminmax(by_point, dim=1)
+                low, high = by_point.amin(1), by_point.amax(1)  # faster than both at once
                 if site in known:
                     low, high = torch.minimum(low, known[site][0]), torch.maximum(high, known[site][1])
                 known[site] = low, high

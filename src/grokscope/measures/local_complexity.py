@@ -21,8 +21,10 @@ from grokscope.linalg.local_complexity import (
     deformations,
     mean_and_interval,
 )
+from grokscope.linalg.perceptron_complexity import perceptron_cuts
 from grokscope.measures.activations import chosen_rows
 from grokscope.measures.base import DoesNotApply, Key, Measure
+from grokscope.measures.chains import chain
 from grokscope.visits import Visit, watched
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ OUTPUTS = "outputs"
 """The name of the outputs where they are counted as a site."""
 
 Result = dict[str, "float | dict[str, float]"]
+
+
+Forward = Callable[[Tensor, Tensor], Tensor]
+"""(points (n, ...), the index of the original of each (n,)) -> outputs (n, ...)."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ def measure(
         include_output: whether outputs are counted as if they were a hidden layer, for comparison with others' code.
         boundary: how many pairs of training points a point of the decision boundary is sought between; 0 leaves it out.
         deformation: whether eccentricity and diameter of the embedded cross-polytopes are taken too.
-        double: whether the forward pass is in float64; else it is in the type of the weights.
+        double: whether the forward pass is in float64; else it is in the type of the weights, of a perceptron in
+            float32 with close calls decided in float64.
         chunk: vertices that go through at once.
 
     Raises:
@@ -90,14 +97,15 @@ def measure(
         if not len(points.points):
             result[name] = result[f"{name}_error"] = math.nan
             continue
-        runs = _runner(seen, points, include_output=include_output)
-        result |= _summary(name, cut_counts(runs, points.points, frame, radius, chunk=chunk))
+        result |= _summary(
+            name, _cuts(seen, points, frame, radius, chunk, include_output=include_output, double=double)
+        )
     train = result["train"]
     for name in where:
         if name != "train":
             result[f"{name}_over_train"] = result[name] / train if train else math.nan  # type: ignore[operator]
     if deformation:
-        runs = _runner(seen, where["train"], include_output=False)
+        runs = _runner(seen, _forward(seen, where["train"]), include_output=False)
         sizes = deformations(runs, where["train"].points, frame, radius, chunk=chunk)
         result["eccentricity"] = {site: float(mean.mean()) for site, (mean, _) in sizes.items()}
         result["diameter"] = {site: float(largest.mean()) for site, (_, largest) in sizes.items()}
@@ -135,7 +143,7 @@ def _real(seen: Snapshot, name: str) -> RealInputs:
     return real
 
 
-def _forward(seen: Snapshot, points: Points) -> Callable[[Tensor, Tensor], Tensor]:
+def _forward(seen: Snapshot, points: Points) -> Forward:
     """Return the forward pass of moved points, given also which of the points each of them was."""
     tokens = points.tokens
     if tokens is None:
@@ -144,9 +152,9 @@ def _forward(seen: Snapshot, points: Points) -> Callable[[Tensor, Tensor], Tenso
     return lambda moved, rows: call(moved, tokens[rows])
 
 
-def _runner(seen: Snapshot, points: Points, *, include_output: bool) -> Run:
+def _runner(seen: Snapshot, forward: Forward, *, include_output: bool) -> Run:
     """Return the forward pass that shows the pre-activation of every nonlinearity."""
-    forward, module = _forward(seen, points), seen.module
+    module = seen.module
     assert module is not None
 
     def run(vertices: Tensor, rows: Tensor, see: See) -> None:
@@ -160,6 +168,30 @@ def _runner(seen: Snapshot, points: Points, *, include_output: bool) -> Run:
             see(OUTPUTS, outputs)
 
     return run
+
+
+def _cuts(
+    seen: Snapshot, points: Points, frame: Tensor, radius: float, chunk: int, *, include_output: bool, double: bool
+) -> dict[str, Cuts]:
+    """Return the cuts of each site: of perceptrons by what is known of them, of all others by their forward pass."""
+    forward, some = _forward(seen, points), torch.arange(min(3, len(points.points)))
+    assert seen.module is not None
+    beginning = points.points[some]
+    perceptron = chain(seen.module, seen.parameters, lambda: forward(beginning, some), beginning)
+    if perceptron is None:
+        run = _runner(seen, forward, include_output=include_output)
+        return cut_counts(run, points.points, frame, radius, chunk=chunk)
+    layers = [*perceptron.hidden, *([perceptron.readout] if include_output else [])]
+    sites = [*perceptron.sites, *([OUTPUTS] if include_output else [])]
+    if not layers:
+        return {}
+    if double:
+        (found,) = perceptron_cuts(layers, points.points, frame, [radius], chunk=chunk)
+    else:
+        exact = [layer.to(torch.float64) for layer in layers]
+        at = points.points.double()
+        (found,) = perceptron_cuts(exact, at, frame, [radius], chunk=chunk, arithmetic=torch.float32)
+    return dict(zip(sites, found, strict=True))
 
 
 def _summary(name: str, sites: dict[str, Cuts]) -> Result:
