@@ -256,6 +256,17 @@ def test_roles_are_inferred_from_modules_and_from_names() -> None:
     assert infer_roles(nn.Sequential(nn.Conv2d(1, 2, 3))) == {}
 
 
+def test_a_tied_readout_is_the_embedding_and_a_computed_one_is_none() -> None:
+    tied = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 5, bias=False))
+    tied[1].weight = tied[0].weight
+    assert infer_roles(tied) == {"embedding": "0.weight", "readout": "0.weight"}
+    for snapshot in (Snapshot.of(tied), Snapshot.of(tied, roles={"readout": "1.weight"})):
+        readout = snapshot.role("readout")
+        assert readout is not None
+        assert torch.equal(readout, tied[0].weight)  # type: ignore[arg-type]
+    assert infer_roles(nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))) == {}
+
+
 def test_roles_can_be_given_by_name_function_or_path() -> None:
     model, train = outsider()
     roles: dict[str, Any] = {

@@ -285,11 +285,35 @@ def test_a_private_copy_is_another_module_in_evaluation_mode() -> None:
     assert private.lm_head.weight is not model.lm_head.weight  # type: ignore[union-attr]
 
 
-def test_what_cannot_be_copied_is_told() -> None:
+def test_tensors_that_a_forward_left_in_attributes_are_copied_without_their_history() -> None:
     computed = nn.Linear(2, 2)
     computed.cache = computed.weight * 2  # type: ignore[assignment]
-    with pytest.raises(UsageError, match=r"the Linear cannot be copied .*: a tensor that is computed from parameters"):
-        private_copy(computed)
+    computed.kept = {"maps": [computed.cache, (computed.weight + 1,)]}  # type: ignore[assignment]
+    computed.kept["itself"] = computed.kept  # type: ignore[operator]
+    private = private_copy(computed)
+    assert torch.equal(private.cache, computed.cache)  # type: ignore[arg-type]
+    assert private.cache.is_leaf  # type: ignore[union-attr]
+    assert private.kept["maps"][0] is private.cache is not computed.cache  # type: ignore[index]
+    assert private.kept["maps"][1][0].is_leaf  # type: ignore[index]
+    assert computed.cache.grad_fn is not None  # type: ignore[union-attr]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_weights_that_a_hook_of_torch_makes_follow_the_parameters() -> None:
+    model = nn.Sequential(nn.utils.weight_norm(nn.Linear(2, 3)), nn.ReLU())
+    model(torch.ones(1, 2)).sum().backward()
+    snapshot = Snapshot.of(model)
+    doubled = {"0.weight_g": 2 * snapshot.parameters["0.weight_g"], "0.bias": torch.zeros(3)}
+    weight: torch.Tensor = model[0].weight  # type: ignore[assignment]
+    found = snapshot.predict_with(doubled, torch.ones(1, 2))
+    assert torch.allclose(found, 2 * torch.relu(weight.sum(1))[None])
+
+
+def test_what_cannot_be_copied_is_told() -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Linear(2, 2))
+    model[1].steps = (i for i in range(3))  # type: ignore[assignment]
+    with pytest.raises(UsageError, match=r"Sequential cannot be copied \(its attribute 1.steps is a generator: .*\)"):
+        private_copy(model)
     lazy = nn.Sequential(nn.ReLU(), nn.LazyLinear(2))
     with pytest.raises(UsageError, match=r"the layer '1' has no shape yet .*: run the model on one batch first"):
         private_copy(lazy)

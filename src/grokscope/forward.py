@@ -28,19 +28,15 @@ def private_copy(model: nn.Module) -> nn.Module:
         UsageError: the module cannot be copied, or holds parameters without values.
     """
     plain = unwrapped(model)
+    memo = {**_hooks_left_out(plain), **_computed(plain)}
     try:
         # a copy made in inference mode could never be differentiated
         with torch.inference_mode(mode=False), torch.no_grad():
-            private = copy.deepcopy(plain, _hooks_left_out(plain))
-    except RuntimeError as error:
-        raise UsageError(
-            f"the {type(model).__name__} cannot be copied ({_first_line(error)}): a tensor that is computed from "
-            "parameters must not be kept as an attribute; torch.nn.utils.parametrizations does it properly."
-        ) from error
+            private = copy.deepcopy(plain, memo)
     except Exception as error:
         raise UsageError(
-            f"the {type(model).__name__} cannot be copied ({_first_line(error)}): keep what is no part of the network "
-            "(files, locks, loggers) out of its attributes."
+            f"the {type(model).__name__} cannot be copied ({_culprit(plain)}{_first_line(error)}): keep what is no "
+            "part of the network (files, locks, loggers, iterators) out of its attributes."
         ) from error
     for name, child in list(private.named_modules()):
         for part, grandchild in list(child.named_children()):
@@ -67,6 +63,43 @@ def _hooks_left_out(model: nn.Module) -> dict[int, Any]:
             own = {key: hook for key, hook in hooks.items() if type(hook).__module__.startswith("torch.nn.utils.")}
             memo[id(hooks)] = OrderedDict(own)
     return memo
+
+
+def _computed(model: nn.Module) -> dict[int, Tensor]:
+    """Return a memo for ``deepcopy`` in which tensors that were computed have plain copies.
+
+    Such are the activations that a forward leaves in an attribute, or weights that are made before each forward.
+    """
+    memo: dict[int, Tensor] = {}
+    seen: set[int] = set()
+
+    def visit(value: Any) -> None:
+        if isinstance(value, Tensor):
+            if not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            for part in value.values() if isinstance(value, dict) else value:
+                visit(part)
+
+    with torch.inference_mode(mode=False), torch.no_grad():
+        for module in model.modules():
+            for value in vars(module).values():
+                visit(value)
+    return memo
+
+
+def _culprit(model: nn.Module) -> str:
+    """Return which attribute it is that cannot be copied, for a message; nothing where it is not one alone."""
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if name in _HOOKS or isinstance(value, nn.Module) or name == "_modules":
+                continue
+            try:
+                copy.deepcopy(value, _computed(module))
+            except Exception:
+                return f"its attribute {path + '.' if path else ''}{name} is a {type(value).__name__}: "
+    return ""
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
-from torch import nn
+from torch import Tensor, nn
+
+Role = str | Callable[[Mapping[str, Tensor]], Tensor]
+"""The name of a parameter, ``module:function``, or a function of the parameters by name."""
 
 
 def infer_roles(module: nn.Module) -> dict[str, str]:
@@ -12,7 +16,11 @@ def infer_roles(module: nn.Module) -> dict[str, str]:
 
     The embedding is the matrix called W_E, wte, embed or the like, else that of the first ``nn.Embedding``;
     the readout the matrix called W_U, lm_head, unembed, classifier or the like, else that of the last linear
-    layer.
+    layer. A parameter with several names (tied weights) is called by its first one.
+
+    Example:
+        >>> infer_roles(nn.Sequential(nn.Embedding(5, 2), nn.Linear(2, 5)))
+        {'embedding': '0.weight', 'readout': '1.weight'}
     """
     roles: dict[str, str] = {}
     matrices = [name for name, parameter in module.named_parameters() if parameter.ndim == 2]
@@ -31,4 +39,24 @@ def infer_roles(module: nn.Module) -> dict[str, str]:
             if named:
                 roles[role] = named[0]
                 break
-    return roles
+    known = dict(module.named_parameters())
+    first = _first_names(module)
+    named_first = {role: first.get(name, name) for role, name in roles.items()}
+    # a weight that is computed (a parametrization) is no parameter
+    return {role: name for role, name in named_first.items() if name in known}
+
+
+def roles_of(module: nn.Module, given: Mapping[str, Role] | None = None) -> dict[str, Role]:
+    """Return what plays which role: what is given, else what is inferred; tied parameters by their first name."""
+    first = _first_names(module)
+    named = {role: first.get(to, to) if isinstance(to, str) else to for role, to in (given or {}).items()}
+    return {**infer_roles(module), **named}
+
+
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """Return the name by which ``named_parameters`` calls each parameter, by each of its names."""
+    first: dict[int, str] = {}
+    return {
+        name: first.setdefault(id(parameter), name)
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+    }

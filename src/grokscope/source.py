@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -11,9 +11,8 @@ from grokscope.batch import Batch
 from grokscope.facts import Facts
 from grokscope.forward import Call, Forward, module_forward
 from grokscope.matrices import Structure
-from grokscope.roles import infer_roles
-
-Role = str | Callable[[Mapping[str, Tensor]], Tensor]
+from grokscope.roles import Role as Role
+from grokscope.roles import roles_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def source_of(
         forward=module_forward(private, call=forward),
         probes=probes,
         facts=facts,
-        roles={**infer_roles(private), **(roles or {})},
+        roles=roles_of(private, roles),
         module=private,
         eval_chunk=eval_chunk,
         measure_seed=measure_seed,

@@ -85,6 +85,8 @@ def test_a_loss_stands_in_for_an_accuracy_and_without_labels_the_fit_is_not_aske
     assert blind.phase == "generalising"
     assert blind.evidence[0].value is None
     assert "no training labels" in str(blind)
+    assert "since the first observation (no labels: whether the training data is fitted is not known)" in blind.rule
+    assert "since the first observation" in assess(scalars(ranks=NARROWED), step=1).rule
 
 
 def test_deep_networks_need_not_narrow_their_first_layers() -> None:
@@ -107,13 +109,21 @@ def test_undefined_numbers_are_no_evidence() -> None:
     assert assess(scalars(accuracy=FITTED, ranks=ranks)).phase == "generalising"
 
 
+@pytest.mark.parametrize("end", [np.nan, np.inf])
+def test_of_weights_that_are_not_finite_nothing_is_told(end: float) -> None:
+    broken = assess(scalars(accuracy=FITTED, ranks=NARROWED, norm=[*STEADY[:-1], end], traps=1))
+    assert (broken.phase, broken.rule) == ("unknown", "the weights are not finite: the training has diverged.")
+    mended = [*STEADY[:-2], end, STEADY[-1]]
+    assert assess(scalars(accuracy=FITTED, ranks=NARROWED, norm=mended)).phase == "generalising"
+
+
 def test_it_prints_rule_and_evidence() -> None:
     text = str(assess(scalars(accuracy=FITTED, ranks=NARROWED, norm=GROWN, traps=1)))
     assert text.splitlines()[0] == "collapsing (step 100000)"
     assert len(text.splitlines()) == 6
     assert f"runs away from {RULE.growth:g}" in text
     document = assess(scalars(accuracy=FITTED, ranks=KEPT)).as_dict()
-    assert document["rule_version"] == 1
+    assert document["rule_version"] == 2
     assert {FEATURES, NORM, TRAPS} == {
         f"{m}/{k}"
         for m, k in zip((MEASURES[2], MEASURES[0], MEASURES[3]), ("effective", "sum_of_squares", "traps"), strict=True)

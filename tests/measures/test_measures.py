@@ -89,6 +89,7 @@ def test_losses_and_hits_by_hand() -> None:
     assert hits(outputs, targets).tolist() == [1, 0]
     assert hits(torch.tensor([[0.0, 1.0, 9.0]]), torch.tensor([1]), classes=2).tolist() == [1]
     assert losses(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [1.0]])).tolist() == [1, 4]
+    assert losses(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 1.0])).tolist() == [1, 4]  # outputs of shape (n,)
     squared = losses(torch.tensor([[1.0, 0.0], [0.0, 0.0]]), targets, kind="mean-squared-error")
     assert squared.tolist() == [0, 0.5]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -176,6 +178,24 @@ def test_a_model_that_draws_as_it_predicts_disturbs_nothing_either() -> None:
     assert torch.equal(drawn, torch.rand(1))
     first, second = monitor.scalars("train/loss")["train/loss"]
     assert first == second  # the same draws at every step
+
+
+def test_draws_from_python_and_numpy_are_put_back_and_repeat() -> None:
+    class Shaking(Dropping):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x.flatten(1)) * random.random() * np.random.rand()
+
+    random.seed(0)
+    np.random.seed(0)
+    aims = random.random(), np.random.rand()
+    random.seed(0)
+    np.random.seed(0)
+    monitor = gs.Monitor(Shaking(), train=zoo.animal("mlp").train, measures=["performance"], phase=False, cadence=1)
+    monitor(0)
+    monitor(1)
+    assert (random.random(), np.random.rand()) == aims
+    first, second = monitor.scalars("train/loss")["train/loss"]
+    assert first == second
 
 
 # -- wrapped models --------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ Scalars = Mapping[str, tuple[np.ndarray, np.ndarray]]
 MEASURES = ("weights", "performance", "feature_rank:where=activations", "correlation_traps")
 """What must be measured for the rule to see all it looks at."""
 
-RULE_VERSION = 1
+RULE_VERSION = 2
 """Raised when the phase of any training can change."""
 
 FIT_ACCURACY = "train/accuracy"
@@ -122,7 +122,13 @@ def assess(scalars: Scalars, *, step: int | None = None, rule: LabelFreeRule = R
     features, ratio, seen = _features(known, fitted, rule)
     norm, growth = _norm(known, fitted, rule)
     traps, count = _traps(known, rule)
-    phase, why = _phase(fitted, ratio if seen >= rule.observations else None, growth, count, rule)
+    if norm.value is not None and not np.isfinite(norm.value):
+        phase, why = "unknown", "the weights are not finite: the training has diverged."
+    else:
+        since = "the training data was fitted"
+        if fit.value is None:
+            since = "the first observation (no labels: whether the training data is fitted is not known)"
+        phase, why = _phase(fitted, ratio if seen >= rule.observations else None, growth, count, since, rule)
     return Assessment(phase, last, why, (fit, features, norm, traps))
 
 
@@ -133,20 +139,25 @@ def history(scalars: Scalars, *, rule: LabelFreeRule = RULE) -> list[Assessment]
 
 
 def _phase(
-    fitted: float | None, ratio: float | None, growth: float | None, traps: float | None, rule: LabelFreeRule
+    fitted: float | None,
+    ratio: float | None,
+    growth: float | None,
+    traps: float | None,
+    since: str,
+    rule: LabelFreeRule,
 ) -> tuple[Phase, str]:
     if fitted is None:
         return "unknown", "the training data has not been fitted yet."
     if ratio is None:
-        return "unknown", f"fewer than {rule.observations} observations of the features since the fit."
+        return "unknown", f"fewer than {rule.observations} observations of the features since {since}."
     runaway = growth is not None and growth >= rule.growth
     if runaway and traps is not None and traps >= rule.traps and ratio <= rule.clearly_compressed:
         return "collapsing", "the features are compressed, and the weights run away with correlation traps in them."
     if runaway and rule.clearly_compressed < ratio <= rule.compressed:
         return "unknown", "the weights run away, and the features are hardly compressed: the evidence is in conflict."
     if ratio <= rule.compressed:
-        return "generalising", "the features have been compressed since the training data was fitted."
-    return "memorising", "the training data is fitted, and the features have not been compressed since."
+        return "generalising", f"the features have been compressed since {since}."
+    return "memorising", f"the features have not been compressed since {since}."
 
 
 def _fit(known: Scalars, rule: LabelFreeRule) -> tuple[Evidence, float | None]:
@@ -198,6 +209,9 @@ def _norm(known: Scalars, fitted: float | None, rule: LabelFreeRule) -> tuple[Ev
         return Evidence("weight norm", NORM, None, "not measured"), None
     steps, values = known[NORM]
     since = np.sqrt(values[steps >= (fitted or 0.0)])
+    if not np.isfinite(values[-1]):
+        return Evidence("weight norm", NORM, float(values[-1]), "not finite"), None
+    since = since[np.isfinite(since)]
     if not len(since) or since.min() <= 0:
         return Evidence("weight norm", NORM, None, "not measured since the fit"), None
     growth = float(since[-1] / since.min())

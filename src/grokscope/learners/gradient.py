@@ -19,8 +19,9 @@ from grokscope.learners.losses import loss_function
 from grokscope.learners.optim.base import Optimizer
 from grokscope.learners.update import Kernel, Lift, Moving, as_it_is, at_activations, clamped, solo, update
 from grokscope.rng import derive, generator
+from grokscope.roles import roles_of
 from grokscope.settings import Point
-from grokscope.snapshot import Snapshot, Source, StepRecord, infer_roles
+from grokscope.snapshot import Snapshot, Source, StepRecord
 
 if TYPE_CHECKING:
     from grokscope.spec import Spec
@@ -325,7 +326,7 @@ def _source(spec: Spec, task: Task, module: torch.nn.Module, *, fast: bool, dtyp
         # copies: what a measure does to its data must not reach the training
         probes={name: batch.to(spec.numerics.device, dtype, copy=True) for name, batch in task.probes.items()},
         facts=task.facts,
-        roles={**infer_roles(private), **spec.roles},
+        roles=roles_of(private, spec.roles),
         module=private,
         eval_chunk=spec.numerics.eval_chunk,
         measure_seed=spec.seed.measure,

@@ -34,7 +34,7 @@ def losses(outputs: Tensor, targets: Tensor, *, kind: str = "cross-entropy") -> 
     if kind == "mean-squared-error" and not targets.is_floating_point():
         targets = functional.one_hot(targets, outputs.shape[-1]).double()
     if targets.is_floating_point():
-        return (outputs.double() - targets.double().view_as(outputs)).square().flatten(1).mean(1)
+        return (outputs.double() - targets.double().view_as(outputs)).square().reshape(len(outputs), -1).mean(1)
     if targets.ndim > 1:
         each = functional.cross_entropy(outputs.double().movedim(-1, 1), targets, reduction="none")
         return _over_positions(each, targets)

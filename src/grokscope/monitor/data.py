@@ -57,6 +57,11 @@ def _batch(name: str, data: Any) -> Batch:
         batch = Batch(data)
     elif isinstance(data, tuple | list) and len(data) in (1, 2):
         batch = Batch(*data)
+    elif isinstance(data, tuple | list | Mapping):
+        raise UsageError(
+            f"{name} is a {type(data).__name__} of {len(data)}: give a tensor of inputs, or (inputs, targets), and "
+            "where the model takes more than one input, forward=lambda model, x: …"
+        )
     else:
         raise UsageError(
             f"{name} is a {type(data).__name__}: give a tensor of inputs, (inputs, targets), or a gs.Batch; of a "
@@ -128,15 +133,23 @@ def check_outputs(name: str, batch: Batch, outputs: Tensor) -> None:
                 "shape: give targets that look like outputs, or classes as int64."
             )
         return
+    counted = targets[targets != IGNORED]
+    lowest, highest = (int(counted.min()), int(counted.max())) if counted.numel() else (0, 0)
+    if first.numel() == outputs.numel() and 0 <= lowest <= highest == 1:
+        raise UsageError(
+            f"the model gives one number for each target of {name}, which is 0 or 1: give the second class its logit "
+            "with forward=lambda model, x: torch.nn.functional.pad(model(x).reshape(len(x), 1), (1, 0))."
+        )
     if outputs.shape[:-1] != first.shape:
+        if first.shape == (*outputs.shape[:-1], 1):
+            raise UsageError(
+                f"the targets {tuple(first.shape)} of {name} have an axis more than the model's outputs "
+                f"{tuple(outputs.shape)} leave room for: give targets.squeeze(-1)."
+            )
         raise UsageError(
             f"the model's outputs {tuple(outputs.shape)} do not fit the targets {tuple(first.shape)} of {name}: "
             "classes come last; forward=lambda model, x: model(x).movedim(1, -1), for example, moves them there."
         )
-    counted = targets[targets != IGNORED]
-    if not counted.numel():
-        return
-    lowest, highest = int(counted.min()), int(counted.max())
     if lowest < 0 or highest >= outputs.shape[-1]:
         wrong = lowest if lowest < 0 else highest
         raise UsageError(

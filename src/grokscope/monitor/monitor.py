@@ -117,6 +117,9 @@ class Monitor:
             raise UsageError(f"the model is a {type(model).__name__}: give a torch.nn.Module.")
         plan.check_optimizer(optimizer)
         plan.check_bounds(eval_chunk=eval_chunk, storage=storage)
+        sinks = plan.check_sinks(sinks)
+        if out is not None and not str(out):
+            raise UsageError("out = '' names no directory: give one for the run, or None.")
         self.measures = plan.measures_of(measures, phase=phase)
         self._cadence = plan.cadence_of(cadence, plan.OBSERVE, "cadence")
         given = None if checkpoints is True else checkpoints
@@ -142,6 +145,7 @@ class Monitor:
         self._initial = self._subject.at(0)
         assert self._initial.module is not None
         all_roles = self._subject.roles(self._initial.module)
+        plan.check_named(self._initial.parameters, all_roles)
         where = None if out is None else Path(out)
         tree = plan.spec_tree(
             model,
@@ -166,7 +170,7 @@ class Monitor:
             kept = None if self._store is None else storage
             run = begun(where, tree, self._initial, self._subject, batches, facts, resume=resume, storage=kept)
             self._initial, self._stored_step = run.initial, run.checkpoint
-        self._recorder = Recorder(run, self.measures, tuple(sinks), storage=storage)
+        self._recorder = Recorder(run, self.measures, sinks, storage=storage)
         self._seal = weakref.finalize(self, self._recorder.close_at_exit)
         self._observed = self._recorder.last_step
         self._seen = max(self._observed, 0)

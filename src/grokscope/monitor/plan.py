@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from grokscope.analysis import label_free
 from grokscope.batch import Batch
 from grokscope.cadence import Cadence
-from grokscope.errors import UsageError
+from grokscope.errors import UsageError, unknown
 from grokscope.forward import unwrapped
 from grokscope.measures.base import Measure, named
 from grokscope.monitor.settings import MONITORED
 from grokscope.monitor.stored import digest, state_of
 from grokscope.registry import MEASURES
 from grokscope.rng import derive
+from grokscope.sinks.base import Sink
 from grokscope.snapshot import Snapshot
 from grokscope.source import Role
 from grokscope.spec import STREAMS, Numerics
@@ -148,6 +149,35 @@ def _plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         except TypeError:
             found[str(key)] = str(value)
     return found
+
+
+def check_sinks(sinks: Any) -> tuple[Sink, ...]:
+    """Return the sinks, each of which has the four methods of one.
+
+    Raises:
+        UsageError: something else was given, or the class of a sink instead of one.
+    """
+    given: tuple[Any, ...] = tuple(sinks) if isinstance(sinks, list | tuple | Iterator) else (sinks,)
+    for sink in given:
+        if isinstance(sink, type) or not isinstance(sink, Sink):
+            what = f"the class {sink.__name__}" if isinstance(sink, type) else f"a {type(sink).__name__}"
+            raise UsageError(
+                f"sinks hold {what}: give objects with start, log, event and close "
+                "(docs/monitor.md names those there are)."
+            )
+    return given
+
+
+def check_named(parameters: Iterable[str], roles: Mapping[str, Role]) -> None:
+    """Refuse roles of parameters that the model does not have.
+
+    Raises:
+        UsageError: there is no parameter of a name.
+    """
+    known = list(parameters)
+    for role, target in roles.items():
+        if isinstance(target, str) and ":" not in target and target not in known:
+            raise unknown(f"parameter for the role {role}", target, known)
 
 
 def check_roles(roles: Mapping[str, Role]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ from grokscope.forward import Call, neutral, private_copy
 from grokscope.monitor.data import check_outputs
 from grokscope.monitor.quiet import device_of, undisturbed
 from grokscope.rng import derive
-from grokscope.roles import infer_roles
+from grokscope.roles import roles_of
 from grokscope.snapshot import Snapshot
 from grokscope.source import Role, Source, source_of
 from grokscope.spec import Numerics
@@ -79,7 +81,7 @@ class Subject:
 
     def roles(self, private: nn.Module) -> dict[str, Role]:
         """Return what plays which role, given or inferred from a private copy."""
-        return {**infer_roles(private), **self._roles}
+        return roles_of(private, self._roles)
 
     def source(self, private: nn.Module) -> Source:
         """Return what the snapshots of a private copy of the module share."""
@@ -129,6 +131,11 @@ class Subject:
                 except GrokscopeError:
                     raise
                 except Exception as error:
+                    if isinstance(self.model, torch.jit.ScriptModule):
+                        raise UsageError(
+                            f"the {type(self.model).__name__} is TorchScript, which runs with its own parameters only: "
+                            "give the Python module it was made from, or no data, to measure the weights alone."
+                        ) from error
                     raise UsageError(
                         f"the model does not run on the inputs of {name}, {tuple(batch.inputs.shape)} of "
                         f"{str(batch.inputs.dtype).removeprefix('torch.')} ({type(error).__name__}: {_first(error)}): "
@@ -136,13 +143,21 @@ class Subject:
                         "forward=lambda model, x: …"
                     ) from error
                 check_outputs(name, batch, outputs)
-                drawn = drawn or not all(map(torch.equal, before, self._random_states()))
+                drawn = drawn or before != self._random_states()
             snapshot.close()
         return drawn
 
-    def _random_states(self) -> list[Tensor]:
-        cuda = self.numerics.device.startswith("cuda")
-        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(self.numerics.device)] if cuda else [])]
+    def _random_states(self) -> list[Any]:
+        """Return the states a forward may draw from, so that two lists are equal if nothing was drawn."""
+        tensors = [torch.get_rng_state()]
+        if self.numerics.device.startswith("cuda"):
+            tensors.append(torch.cuda.get_rng_state(self.numerics.device))
+        arrays = np.random.get_state(legacy=False)["state"]
+        return [
+            *(tensor.tolist() for tensor in tensors),
+            random.getstate(),
+            {key: np.asarray(part).tolist() for key, part in arrays.items()},
+        ]
 
 
 def _placed(batch: Batch, device: torch.device, dtype: torch.dtype | None) -> Batch:
@@ -161,6 +176,8 @@ def _seeded(forward: Call | None, seed: int) -> Call:
 
     def seeded(model: nn.Module, inputs: Tensor) -> Any:
         torch.manual_seed(drawn)
+        random.seed(drawn)
+        np.random.seed(drawn % 2**32)
         return call(model, inputs)
 
     return seeded
