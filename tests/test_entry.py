@@ -127,6 +127,7 @@ BUILTIN_MEASURES = (
     "htsr",
     "information",
     "input_jacobian",
+    "linear_mapping_number",
     "linear_probe",
     "local_complexity",
     "maps",

@@ -224,6 +224,14 @@ ENTRIES: Mapping[str, str] = {
   eprint = {2210.01117},
   archivePrefix = {arXiv}
 }""",
+    "liu2023compression": """@article{liu2023compression,
+  title = {Grokking as Compression: A Nonlinear Complexity Perspective},
+  author = {Liu, Ziming and Zhong, Ziqian and Tegmark, Max},
+  journal = {arXiv preprint arXiv:2310.05918},
+  year = {2023},
+  eprint = {2310.05918},
+  archivePrefix = {arXiv}
+}""",
     "loshchilov2019": """@inproceedings{loshchilov2019decoupled,
   title = {Decoupled Weight Decay Regularization},
   author = {Loshchilov, Ilya and Hutter, Frank},
@@ -462,6 +470,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "information": ("demellokoch2025", "kolchinsky2017", "saxe2018"),
     "input_jacobian": ("novak2018", "hoffman2019"),
     "learning_coefficient": ("lau2024", "watanabe2013", "roberts1996"),
+    "linear_mapping_number": ("liu2023compression",),
     "linear_probe": ("alain2017", "fan2024"),
     "local_complexity": ("humayun2024",),
     "maps": ("nanda2023",),

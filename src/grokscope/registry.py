@@ -146,6 +146,7 @@ MEASURES: Registry[Any] = Registry(
         "sparsity": "grokscope.measures.sparsity:SPARSITY",
         "curvature": "grokscope.measures.curvature:CURVATURE",
         "learning_coefficient": "grokscope.measures.learning_coefficient:LEARNING_COEFFICIENT",
+        "linear_mapping_number": "grokscope.measures.linear_mapping_number:LINEAR_MAPPING_NUMBER",
         "local_complexity": "grokscope.measures.local_complexity:LOCAL_COMPLEXITY",
         "ntk": "grokscope.measures.ntk:NTK",
         "norms": "grokscope.measures.norms:NORMS",
