@@ -80,6 +80,14 @@ def test_the_table_and_what_is_said_under_it(file: Path) -> None:
         assert sentence in text
 
 
+def test_names_with_control_characters_break_no_line_and_reach_no_terminal(tmp_path: Path) -> None:
+    torch.save({"a\tb\n\x1b[31m.weight": torch.zeros(12, 12)}, tmp_path / "odd.pt")
+    text = ask("scan", tmp_path / "odd.pt", "--no-traps").stdout
+    shown = "a\\x09b\\x0a\\x1b[31m.weight"
+    assert text.splitlines()[1].split("\t")[0] == shown
+    assert f"{shown}: is zero everywhere" in text
+
+
 def test_measures_are_chosen_and_shown_whole(file: Path) -> None:
     answer = ask("scan", file, "--measures", "norms", "--layers", "h.0.mlp", "--json")
     (layer,) = answer.document["layers"]

@@ -186,6 +186,8 @@ BAD: dict[str, tuple[Tensor, str | None]] = {
     "column": (draw(20, 1), "is a single column of 20: its spectrum is one value."),
     "small": (draw(4, 20), "has 4 eigenvalues: too few for a fit."),
     "orthogonal": (torch.eye(20), "has no power law in its spectrum: its eigenvalues are all equal, or but one are"),
+    "tiny": (torch.eye(20).double() * 1e-300, "has entries up to 1e-300, whose squares float64 cannot hold: scale it"),
+    "huge": (torch.eye(20).double() * 1e300, "has entries up to 1e+300, whose squares float64 cannot hold: scale it"),
     "empty": (torch.zeros(0, 3), "is empty: its shape is (0, 3)."),
     "integer": (torch.ones(3, 3, dtype=torch.int64), "holds int64, not real weights: dequantise it first."),
     "complex": (torch.ones(3, 3, dtype=torch.complex64), "holds complex numbers, which spectra of weights are not"),
@@ -202,7 +204,7 @@ BAD: dict[str, tuple[Tensor, str | None]] = {
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Layer]:
     path = saved(tmp_path_factory.mktemp("bad") / "a.pt", {name: tensor for name, (tensor, _) in BAD.items()})
-    return by_name(scan(path, largest=1000))
+    return by_name(scan(path, largest=1000, spectra=True))
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -220,6 +222,8 @@ def test_what_can_be_known_of_a_degenerate_matrix_is_given(bad: dict[str, Layer]
     assert bad["rank one"].values["spectra/numerical_rank"] == 1
     assert math.isnan(bad["rank one"].values["htsr/alpha"])
     assert bad["row"].values["spectra/stable_rank"] == 1
+    assert [bad[name].spectrum for name in ("tiny", "huge", "zero", "row")] == [None] * 4
+    assert bad["rank one"].spectrum is not None
     assert not any(bad[name].values for name in ("nan", "both", "empty", "integer", "complex", "meta", "large"))
 
 

@@ -234,6 +234,20 @@ def test_nothing_is_run(tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+def test_the_state_of_an_optimizer_is_no_model_whatever_it_is_called(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "alone.pt")
+    with pytest.raises(DataError, match=r"alone.pt holds the state of an optimizer and no weights: give the file of"):
+        open_weights(tmp_path / "alone.pt")
+    torch.save({"net": model.state_dict(), "adam": optimizer.state_dict()}, tmp_path / "both.pt")
+    both = open_weights(tmp_path / "both.pt")
+    assert set(both.entries) == {"weight", "bias"}
+    assert both.notes[1] == "Left out as no weights of a model: adam."
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torch_archives_that_hold_no_state_dict(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "script.pt")

@@ -37,12 +37,25 @@ def write(text: str = "") -> None:
     sys.stdout.write(text + "\n")
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which control characters are written out: names in foreign files may hold any.
+
+    Example:
+        >>> visible("a\tb\x1b[31m")
+        'a\\x09b\\x1b[31m'
+    """
+    return text.translate(_CONTROLS)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str = "nothing to show") -> None:
     """Write a table to stdout: a drawn one on a terminal, tab-separated lines in a pipe."""
     if not rows:
         write(empty)
         return
-    cells = [[number(cell) for cell in row] for row in rows]
+    cells = [[visible(number(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for line in [list(columns), *cells]:
             write("\t".join(line))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from grokscope.cli.output import Json, table, words, write, write_json
+from grokscope.cli.output import Json, table, visible, words, write, write_json
 from grokscope.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _write_text(found: Scan, document: dict[str, Any], *, chosen: bool) -> None:
     table(("matrix", "shape", "type", *(heading for heading, _ in shown)), rows)
     write()
     for text in (*found.notes, *notes(layers), *sentences(document["summary"])):
-        write(text)
+        write(visible(text))
     if "html" in document:
         write(f"page: {document['html']}")
 

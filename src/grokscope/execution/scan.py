@@ -31,6 +31,9 @@ LARGEST = 2**28
 LEAST = 10
 """Eigenvalues that the fits of tail and bulk need at least, as the measures have it."""
 
+SQUARABLE = (1e-150, 1e150)
+"""Between these the largest entry of a matrix has to lie for its eigenvalues to be numbers of float64."""
+
 OF_ALL = frozenset({"norms/share"})
 """Keys that compare a matrix with all parameters, which are never in memory together."""
 
@@ -262,6 +265,9 @@ def _remarkable(part: WeightMatrix, values: Mapping[str, float]) -> str | None:
         return f"is a single {'row' if rows == 1 else 'column'} of {max(rows, columns):,}: its spectrum is one value."
     if number_of(values, "spectra", "numerical_rank") == 1:
         return "has rank one: its spectrum is one value, and no power law is fitted."
+    size = float(part.tensor.abs().max())
+    if not SQUARABLE[0] < size < SQUARABLE[1]:
+        return f"has entries up to {size:.1g}, whose squares float64 cannot hold: scale it first."
     if any(key.startswith("htsr") for key in values) and math.isnan(number_of(values, "htsr", "alpha")):
         return "has no power law in its spectrum: its eigenvalues are all equal, or but one are zero."
     count = len(part.slices) * min(part.slices.shape[1:])

@@ -20,13 +20,16 @@ MOST_POINTS = 160
 CURVE = 80
 
 
-def drawn_spectrum(snapshot: Snapshot, part: WeightMatrix, values: Mapping[str, float]) -> dict[str, Any]:
-    """Return what is drawn of the spectrum of a part, with the laws that were fitted to it.
+def drawn_spectrum(snapshot: Snapshot, part: WeightMatrix, values: Mapping[str, float]) -> dict[str, Any] | None:
+    """Return what is drawn of the spectrum of a part, with the laws that were fitted to it; None where there is none.
 
     Returns:
         See :func:`binned`.
     """
     eigenvalues = snapshot.singular_values(part.name, "pooled").square().cpu().numpy()
+    # entries near the ends of float64 have squares beyond them
+    if not (np.isfinite(eigenvalues).all() and eigenvalues.max() > 0):
+        return None
     rows, columns = sorted(part.slices.shape[1:])
     law = (number_of(values, "htsr", "alpha"), number_of(values, "htsr", "xmin"))
     sigma = number_of(values, "marchenko_pastur", "sigma")

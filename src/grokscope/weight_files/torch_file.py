@@ -82,6 +82,11 @@ class TorchFile:
             raise DataError(_refusal(self.path, error)) from error
         except Exception as error:  # the reader of archives and the unpickler raise all kinds
             raise DataError(f"{self.path} is damaged or cut off ({first_line(error)}): {AGAIN}") from error
+        if _of_optimizer(everything):
+            raise DataError(
+                f"{self.path} holds the state of an optimizer and no weights: give the file of the model, which is "
+                "saved from model.state_dict()."
+            )
         found = list(_tensors(everything, ()))
         if not found:
             raise DataError(f"{self.path} holds no tensors, but {_what(everything)}: give a file of weights.")
@@ -112,7 +117,12 @@ def _tensors(value: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _beside(key: Any, value: Any) -> bool:
-    return not isinstance(value, Tensor) and isinstance(key, str) and _BESIDE.search(key) is not None
+    named = not isinstance(value, Tensor) and isinstance(key, str) and _BESIDE.search(key) is not None
+    return named or _of_optimizer(value)
+
+
+def _of_optimizer(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"state", "param_groups"} <= value.keys()
 
 
 def _left_out(value: Any) -> list[str]:
