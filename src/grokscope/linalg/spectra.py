@@ -67,7 +67,8 @@ def as_slices(weight: Tensor, *, layout: Layout = "pooled") -> Float[Tensor, "po
     Args:
         weight: (rows, columns), or a kernel (out, in, *kernel) with P positions.
         layout: of a kernel: ``pooled`` gives its P matrices (out, in), each times √(P/2), as WeightWatcher
-            0.7.5.5 does where it takes them one by one (pooled it takes √(1/2)); ``flat`` gives the one matrix (out, in × P).
+            0.7.5.5 does where it takes them one by one (pooled it takes √(1/2)); ``flat`` gives the one matrix
+            (out, in × P).
 
     Raises:
         UsageError: the weight has no spectrum (see :func:`checked`), or there is no such layout.
