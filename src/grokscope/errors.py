@@ -63,3 +63,13 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UsageError:
         like = " or ".join(map(repr, difflib.get_close_matches(name, names, n=3, cutoff=0.0)))
         return UsageError(f"unknown {kind} {name!r}: of the {len(names)} known ones the nearest are {like}.")
     return UsageError(f"unknown {kind} {name!r}: the known ones are {', '.join(names) or 'none'}.")
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an error says, to be quoted in a sentence.
+
+    Example:
+        >>> first_line(ValueError("no such axis.\nmore"))
+        'no such axis'
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

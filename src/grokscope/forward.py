@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from grokscope.errors import UsageError, unknown
+from grokscope.errors import UsageError, first_line, unknown
 
 Forward = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 Call = Callable[[nn.Module, Tensor], Any]
@@ -27,6 +27,8 @@ def private_copy(model: nn.Module) -> nn.Module:
     Raises:
         UsageError: the module cannot be copied, or holds parameters without values.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"the model is a {type(model).__name__}: give a torch.nn.Module.")
     plain = unwrapped(model)
     memo = {**_hooks_left_out(plain), **_computed(plain)}
     try:
@@ -35,7 +37,7 @@ def private_copy(model: nn.Module) -> nn.Module:
             private = copy.deepcopy(plain, memo)
     except Exception as error:
         raise UsageError(
-            f"the {type(model).__name__} cannot be copied ({_culprit(plain)}{_first_line(error)}): keep what is no "
+            f"the {type(model).__name__} cannot be copied ({_culprit(plain)}{first_line(error)}): keep what is no "
             "part of the network (files, locks, loggers, iterators) out of its attributes."
         ) from error
     for name, child in list(private.named_modules()):
@@ -212,7 +214,3 @@ def neutral() -> Iterator[None]:
         torch.autocast("cuda", enabled=False),
     ):
         yield
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")

@@ -14,6 +14,7 @@ from grokscope.batch import Batch
 from grokscope.errors import GrokscopeError, UsageError, unknown
 from grokscope.facts import Facts
 from grokscope.forward import Call, module_forward, private_copy, sites
+from grokscope.given import Given, batch_of, checked
 from grokscope.linalg.spectra import Layout, singular_values
 from grokscope.matrices import WeightMatrix, weight_matrices
 from grokscope.real_inputs import RealInputs, real_inputs
@@ -65,9 +66,9 @@ class Snapshot:
         model: nn.Module,
         *,
         step: int = 0,
-        train: tuple[Tensor, Tensor] | Batch | None = None,
-        test: tuple[Tensor, Tensor] | Batch | None = None,
-        probes: Mapping[str, Batch] | None = None,
+        train: Given | None = None,
+        test: Given | None = None,
+        probes: Mapping[str, Given] | None = None,
         facts: Facts | None = None,
         roles: Mapping[str, Role] | None = None,
         initial: Snapshot | None = None,
@@ -82,9 +83,9 @@ class Snapshot:
         Args:
             model: any module.
             step: the optimizer step it is at.
-            train: (inputs, targets) it was trained on, if measures are to see them.
-            test: (inputs, targets) held out, if there are any.
-            probes: further named batches.
+            train: (inputs, targets) it was trained on, or the inputs alone, if measures are to see them.
+            test: the same of held-out data, if there are any.
+            probes: further data by name.
             facts: what is known about the task.
             roles: parameter names (or functions of the parameters) by role, where inference from the
                 module is not wanted.
@@ -95,14 +96,13 @@ class Snapshot:
             loss: ``cross-entropy`` or ``mean-squared-error``, where the targets do not say it.
 
         Raises:
-            UsageError: the module cannot be copied, or has parameters without values.
+            UsageError: the module cannot be copied or has parameters without values, or the data cannot be used.
         """
         private = private_copy(model)
-        given = {"train": train, "test": test}
-        batches = {n: b if isinstance(b, Batch) else Batch(*b) for n, b in given.items() if b is not None}
+        given = {"train": train, "test": test, **(probes or {})}
         source = source_of(
             private,
-            probes={**batches, **(probes or {})},
+            probes={n: checked(n, batch_of(n, data, empty=True)) for n, data in given.items() if data is not None},
             facts=facts,
             roles=roles,
             eval_chunk=eval_chunk,

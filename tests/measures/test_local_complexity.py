@@ -200,7 +200,11 @@ def test_in_the_type_of_the_weights_it_is_nearly_the_same() -> None:
     ("model", "train", "said"),
     [
         (nn.Linear(2, 2), torch.zeros(3, 2), "no nonlinearity in the forward pass"),
-        (nn.Sequential(nn.Linear(2, 2), nn.ReLU()), torch.full((3, 2), math.nan), "train data are not all finite"),
+        (
+            nn.Sequential(nn.Embedding.from_pretrained(torch.full((2, 2), math.nan)), nn.Linear(2, 2), nn.ReLU()),
+            torch.zeros(3, 1).long(),
+            "train data are not all finite",
+        ),
         (nn.Sequential(nn.Linear(2, 2), nn.ReLU()), torch.zeros(0, 2), "no examples in the train data"),
     ],
 )

@@ -11,8 +11,9 @@ from torch import nn
 
 import grokscope as gs
 from grokscope.batch import Batch
+from grokscope.errors import UsageError
 from grokscope.facts import Facts, GroupStructure
-from grokscope.measures.base import Measure, evaluate, flatten, why_not
+from grokscope.measures.base import DoesNotApply, Measure, evaluate, flatten, named, why_not
 from grokscope.measures.fourier import FOURIER
 from grokscope.measures.gini import GINI
 from grokscope.measures.gradient import GRADIENT
@@ -101,6 +102,24 @@ def test_weights_of_examples_count() -> None:
     assert values(PERFORMANCE, Snapshot.of(model, train=train))["train/accuracy"] == 0.75
 
 
+def test_examples_without_a_target_count_for_nothing() -> None:
+    x = torch.tensor([[2.0, 0.0], [0.0, 1.0], [5.0, -5.0]])
+    y = torch.tensor([0, 0, -100])
+    found = values(PERFORMANCE, Snapshot.of(nn.Identity(), train=(x, y)))
+    assert found["train/loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(x, y, ignore_index=-100)))
+    assert found["train/accuracy"] == 0.5
+    weighted = values(PERFORMANCE, Snapshot.of(nn.Identity(), train=Batch(x, y, torch.tensor([3.0, 1.0, 9.0]))))
+    assert weighted["train/accuracy"] == 0.75
+    none = values(PERFORMANCE, Snapshot.of(nn.Identity(), train=(x, torch.full((3,), -100))))
+    assert math.isnan(none["train/loss"])
+    assert math.isnan(none["train/accuracy"])
+    model = nn.Linear(2, 2)
+    loss = values(named("curvature"), Snapshot.of(model, train=(x, y)))["curvature/loss"]
+    assert loss == pytest.approx(float(torch.nn.functional.cross_entropy(model(x), y).detach()), rel=1e-6)
+    with pytest.raises(DoesNotApply, match="performance needs labelled examples; there are none in the data"):
+        values(PERFORMANCE, Snapshot.of(nn.Identity(), train=(x[:0], y[:0])))
+
+
 def test_part_of_a_probe_is_looked_up_and_relabelled_examples_are_not() -> None:
     inputs, targets, rows = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([4, 1])
     probes = {
@@ -171,6 +190,77 @@ def test_a_measure_that_does_not_apply_says_why(measure: Measure, sentence: str)
     assert why_not(measure, snapshot) == sentence
     with pytest.raises(gs_error(), match=sentence.split(";")[0]):
         evaluate(measure, snapshot)
+
+
+class InFloat(nn.Module):
+    """Says float32 in its forward, as many do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x.float() @ self.layer.weight.T)
+
+
+X, Y = torch.ones(4, 2), torch.zeros(4).long()
+
+
+@pytest.mark.parametrize(
+    ("measure", "model", "train", "sentence"),
+    [
+        (
+            "performance",
+            nn.Linear(2, 3),
+            (torch.ones(4, 5), Y),
+            "the model does not run on the inputs of train, (4, 5)",
+        ),
+        ("sparsity", nn.Linear(2, 3), (X.long(), Y), "the model does not run on the inputs of train, (4, 2) of int64"),
+        ("performance", nn.Linear(2, 3), (X, Y + 3), "train has the target 3, and the model gives 3 outputs"),
+        ("input_jacobian", InFloat(), (X, Y), "input_jacobian computes in float64, which this model does not allow"),
+        ("weights", nn.ReLU(), (X, Y), "weights needs parameters; this model has none."),
+    ],
+)
+def test_what_a_model_cannot_do_is_told_and_not_what_torch_says_of_it(
+    measure: str, model: nn.Module, train: tuple[torch.Tensor, torch.Tensor], sentence: str
+) -> None:
+    with pytest.raises(UsageError) as found:
+        evaluate(measure, Snapshot.of(model, train=train))
+    assert str(found.value).startswith(sentence)
+    assert "\n" not in str(found.value)
+
+
+def test_a_snapshot_is_asked_for() -> None:
+    with pytest.raises(UsageError, match=r"a Linear was given where a snapshot belongs: write gs\.evaluate"):
+        evaluate("norms", nn.Linear(2, 3))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"train": {"x": X}}, "train is a dict of 1: give a tensor of inputs, or (inputs, targets)"),
+        ({"train": (X.numpy(), Y)}, "the inputs of train are a ndarray: give a tensor"),
+        ({"test": (X, Y[:3])}, "test has 4 inputs and 3 targets: give one for each example."),
+        ({"probes": {"odd": (X / 0, Y)}}, "the inputs of odd hold NaN or Inf: give data without."),
+        ({"train": X.to("meta")}, "the inputs of train are on the meta device"),
+        (
+            {"train": (X, Y.to(torch.complex64))},
+            "the targets of train are torch.complex64: give classes",
+        ),
+        ({"model": 3}, "the model is a int: give a torch.nn.Module."),
+    ],
+)
+def test_data_that_cannot_be_used_are_told_as_by_the_monitor(given: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UsageError) as found:
+        Snapshot.of(**{"model": nn.Linear(2, 3), **given})  # type: ignore[arg-type]
+    assert str(found.value).startswith(sentence)
+
+
+def test_inputs_alone_and_small_integers_will_do() -> None:
+    assert Snapshot.of(nn.Linear(2, 3), train=X).probe("train").targets is None
+    targets = Snapshot.of(nn.Linear(2, 3), train=(X, Y.to(torch.uint8))).probe("train").targets
+    assert targets is not None
+    assert targets.dtype == torch.int64
 
 
 def gs_error() -> type[Exception]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from grokscope.errors import UsageError, unknown
+from grokscope.errors import GrokscopeError, UsageError, first_line, unknown
 from grokscope.forward import neutral
+from grokscope.given import TRIED, check_outputs, does_not_run
 from grokscope.registry import MEASURES
 
 if TYPE_CHECKING:
@@ -218,10 +219,43 @@ def evaluate(measure: Measure | str, snapshot: Snapshot) -> Reading:
         DoesNotApply: the measure does not apply to this snapshot; the message says why.
         UsageError: there is no such measure.
     """
+    if not hasattr(snapshot, "probes"):
+        raise UsageError(
+            f"a {type(snapshot).__name__} was given where a snapshot belongs: write "
+            "gs.evaluate('norms', gs.Snapshot.of(model))."
+        )
     if isinstance(measure, str):
         return evaluate(named(measure), snapshot)
     with neutral():
-        return _evaluate(measure, snapshot)
+        try:
+            return _evaluate(measure, snapshot)
+        except GrokscopeError:
+            raise
+        except Exception as error:
+            # where the model or its data are the cause, that is told
+            check_predictions(snapshot)
+            if isinstance(error, RuntimeError) and not _runs_in_double(snapshot):
+                reason = f"{measure.name} computes in float64, which this model does not allow ({first_line(error)})."
+                raise DoesNotApply(reason) from error
+            raise
+
+
+def check_predictions(snapshot: Snapshot) -> None:
+    """Refuse a snapshot whose model does not run on its data, or gives what does not fit their targets.
+
+    Raises:
+        UsageError: it says how the model fails on the first examples of a probe.
+    """
+    for name, batch in snapshot.probes.items():
+        if not len(batch):
+            continue
+        try:
+            outputs = snapshot.predict(batch.inputs[:TRIED])
+        except GrokscopeError:
+            raise
+        except Exception as error:
+            raise does_not_run(name, batch, error) from error
+        check_outputs(name, batch, outputs)
 
 
 def _evaluate(measure: Measure, snapshot: Snapshot) -> Reading:
@@ -235,6 +269,16 @@ def _evaluate(measure: Measure, snapshot: Snapshot) -> Reading:
         return flatten(measure, result, suffix="_online")
     assert measure.compute is not None
     return flatten(measure, measure.compute(snapshot))
+
+
+def _runs_in_double(snapshot: Snapshot) -> bool:
+    double = snapshot.in_double()
+    try:
+        for batch in double.probes.values():
+            double.predict(batch.inputs[:TRIED])
+    except Exception:
+        return False
+    return True
 
 
 def flatten(measure: Measure, result: Result, *, suffix: str = "") -> Reading:

@@ -13,7 +13,7 @@ from torch import Tensor
 from grokscope.errors import UsageError
 from grokscope.linalg.hessian import Composed, Tensors
 from grokscope.measures.base import DoesNotApply
-from grokscope.measures.performance import losses
+from grokscope.measures.performance import example_weights, losses
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -51,7 +51,8 @@ def objective(
     batch = snapshot.probe(probe)
     if batch.targets is None:
         raise DoesNotApply(f"the loss cannot be differentiated without labels; the {probe} data has none.")
-    counted = torch.ones(len(batch)) if batch.weights is None else batch.weights.cpu()
+    weights = example_weights(batch)
+    counted = torch.ones(len(batch)) if weights is None else weights.cpu()
     able = counted.nonzero().flatten()
     if not len(able):
         raise DoesNotApply(f"the loss cannot be differentiated without examples; the {probe} data has none that count.")

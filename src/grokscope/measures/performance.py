@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from grokscope.batch import weighted_mean
-from grokscope.measures.base import Key, Measure
+from grokscope.batch import Batch, weighted_mean
+from grokscope.given import IGNORED
+from grokscope.measures.base import DoesNotApply, Key, Measure
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
-
-
-IGNORED = -100
-"""The target of positions that count for nothing, as in ``torch.nn.functional.cross_entropy``."""
 
 
 def losses(outputs: Tensor, targets: Tensor, *, kind: str = "cross-entropy") -> Tensor:
@@ -70,10 +67,28 @@ def measure(snapshot: Snapshot) -> dict[str, Tensor]:
         if batch.targets is None or not len(batch):
             continue
         each, right = examples(snapshot, name)
-        result[f"{name}/loss"] = weighted_mean(each, batch.weights)
+        weights = example_weights(batch)
+        result[f"{name}/loss"] = weighted_mean(each, weights)
         if right is not None:
-            result[f"{name}/accuracy"] = weighted_mean(right, batch.weights)
+            result[f"{name}/accuracy"] = weighted_mean(right, weights)
+    if not result:
+        raise DoesNotApply("performance needs labelled examples; there are none in the data.")
     return result
+
+
+def example_weights(batch: Batch) -> Tensor | None:
+    """Return the weights of examples, (examples,): 0 where no target counts; None if all count alike.
+
+    Example:
+        >>> import torch
+        >>> example_weights(Batch(torch.zeros(2, 1), torch.tensor([1, IGNORED]))).tolist()
+        [1.0, 0.0]
+    """
+    targets = batch.targets
+    if targets is None or targets.is_floating_point() or not (targets == IGNORED).any():
+        return batch.weights
+    counted = (targets != IGNORED).reshape(len(targets), -1).any(1).double()
+    return counted if batch.weights is None else counted * batch.weights
 
 
 def examples(snapshot: Snapshot, name: str) -> tuple[Tensor, Tensor | None]:

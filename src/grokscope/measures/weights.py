@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from grokscope.measures.base import Key, Measure
+from grokscope.measures.base import DoesNotApply, Key, Measure
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -37,6 +37,8 @@ def flat(parameters: Mapping[str, Tensor], order: Iterable[str] | None = None) -
 
 def measure(snapshot: Snapshot) -> dict[str, Tensor | dict[str, Tensor]]:
     """Return Σθ² over all parameters and for each, and how far the parameters are from the initial ones."""
+    if not snapshot.parameters:
+        raise DoesNotApply("weights needs parameters; this model has none.")
     each = sums_of_squares(snapshot.parameters)
     result: dict[str, Tensor | dict[str, Tensor]] = {
         "sum_of_squares": torch.stack(list(each.values())).sum(),

@@ -18,11 +18,12 @@ from grokscope.errors import UsageError
 from grokscope.execution.observe import LEARNER_VERSION
 from grokscope.facts import Facts
 from grokscope.forward import Call
+from grokscope.given import Given
 from grokscope.measures.attempt import Row, attempt
 from grokscope.measures.base import Measure
 from grokscope.monitor import plan
 from grokscope.monitor.begin import Begun, begun
-from grokscope.monitor.data import Given, probes_of
+from grokscope.monitor.data import probes_of
 from grokscope.monitor.quiet import numerics_of, undisturbed
 from grokscope.monitor.recorder import Recorder, Series, ending, number_of
 from grokscope.monitor.stored import state_of

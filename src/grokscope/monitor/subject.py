@@ -14,7 +14,7 @@ from grokscope.batch import Batch
 from grokscope.errors import GrokscopeError, UsageError, unknown
 from grokscope.facts import Facts
 from grokscope.forward import Call, neutral, private_copy
-from grokscope.monitor.data import check_outputs
+from grokscope.given import TRIED, check_outputs, does_not_run
 from grokscope.monitor.quiet import device_of, undisturbed
 from grokscope.rng import derive
 from grokscope.roles import roles_of
@@ -23,8 +23,6 @@ from grokscope.source import Role, Source, source_of
 from grokscope.spec import Numerics
 
 LOSSES = ("cross-entropy", "mean-squared-error")
-TRIED = 2
-"""Examples of each probe that are run through the model before anything is measured."""
 
 
 class Subject:
@@ -136,12 +134,7 @@ class Subject:
                             f"the {type(self.model).__name__} is TorchScript, which runs with its own parameters only: "
                             "give the Python module it was made from, or no data, to measure the weights alone."
                         ) from error
-                    raise UsageError(
-                        f"the model does not run on the inputs of {name}, {tuple(batch.inputs.shape)} of "
-                        f"{str(batch.inputs.dtype).removeprefix('torch.')} ({type(error).__name__}: {_first(error)}): "
-                        "give them as your loop gives them to the model, or say how it predicts with "
-                        "forward=lambda model, x: …"
-                    ) from error
+                    raise does_not_run(name, batch, error) from error
                 check_outputs(name, batch, outputs)
                 drawn = drawn or before != self._random_states()
             snapshot.close()
@@ -181,7 +174,3 @@ def _seeded(forward: Call | None, seed: int) -> Call:
         return call(model, inputs)
 
     return seeded
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0].rstrip(".")
