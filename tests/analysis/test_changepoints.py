@@ -23,9 +23,11 @@ def curve(steps, values):
 @given(grids, places(600, 8000), st.sampled_from([0.0, 0.02]), seeds)
 def test_a_step_is_one_move_between_its_two_observations(steps, place, noise, seed):
     found = changepoints(curve(steps, noisy(np.where(steps < place, 0.1, 0.9), noise, seed)), "k")
-    (point,), (move,) = found.points, found.moves
+    (move,) = found.moves
     before = steps[steps < place][-1]
-    assert before <= point <= steps[steps >= place][0]
+    # noise may bend a line once more (in one curve of thirty), which moves nothing
+    assert len(found.points) == 1 or (noise and len(found.points) == 2)
+    assert any(before <= point <= steps[steps >= place][0] for point in found.points)
     assert (move.start, move.end) == (pytest.approx(before), pytest.approx(steps[steps >= place][0]))
     # of the line through as few as 6 observations with noise of 0.02
     assert (move.before, move.after) == (pytest.approx(0.1, abs=0.06), pytest.approx(0.9, abs=0.06))
