@@ -43,8 +43,8 @@ def batch_of(name: str, data: Any, *, empty: bool = False) -> Batch:
         )
     else:
         raise UsageError(
-            f"{name} is a {type(data).__name__}: give a tensor of inputs, (inputs, targets), or a gs.Batch; of a "
-            "loader for example next(iter(loader))."
+            f"{name} is a {type(data).__name__}: give a tensor of inputs, (inputs, targets), or a gs.Batch; of a data "
+            "set for example torch.utils.data.default_collate([dataset[i] for i in range(1000)])."
         )
     for what, tensor in parts_of(batch).items():
         if not isinstance(tensor, Tensor):
