@@ -3,14 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 REFEREE := .venv-referee/.installed
+ADAPTERS := .venv-adapters/.installed
 
-.PHONY: help install demo test lint types unit referee smoke clean
+.PHONY: help install demo test lint types unit referee test-adapters smoke clean
 
 help:
 	@echo "make install   a .venv with grokscope and its tools (pip, pinned constraints)"
 	@echo "make demo      trains modular addition from memorisation to generalisation and prints its report's path"
 	@echo "make test      lint, types and tests"
 	@echo "make referee   our measures against the field's own libraries, in a .venv-referee of their own"
+	@echo "make test-adapters   callbacks and sinks against the real trainers and trackers, in a .venv-adapters of their own"
 	@echo "make smoke     every experiment at smoke scale (one of the cells of a sweep), in one process"
 
 install: $(INSTALLED)
@@ -46,8 +48,17 @@ $(REFEREE): pyproject.toml constraints.txt constraints-referee.txt
 	  .venv-referee/bin/python -m pip install --quiet --disable-pip-version-check -e ".[referee]"
 	@touch $@
 
+test-adapters: $(ADAPTERS)
+	OMP_NUM_THREADS=1 .venv-adapters/bin/pytest -m adapters tests/adapters
+
+$(ADAPTERS): pyproject.toml constraints-adapters.txt
+	$(PYTHON) -m venv .venv-adapters
+	PIP_CONSTRAINT=constraints-adapters.txt \
+	  .venv-adapters/bin/python -m pip install --quiet --disable-pip-version-check -e ".[adapters]"
+	@touch $@
+
 smoke: $(INSTALLED)
 	$(BIN)/grokscope reproduce --scale smoke --seeds 1 --fresh --out .cache/smoke
 
 clean:
-	rm -rf .venv .venv-referee .cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-referee .venv-adapters .cache .pytest_cache .ruff_cache

@@ -33,6 +33,7 @@ FORBIDDEN: list[tuple[str, tuple[str, ...]]] = [
     # it looks at trainings that are not ours
     ("monitor", ("learners", "loop.loop", "tasks", "models", "report", "claims")),
     ("sinks", ("monitor", "measures", "store", "execution")),
+    ("callbacks", ("learners", "loop", "tasks", "models", "report", "claims", "store", "execution")),
     # what keeps listing and resolving instant
     ("claims", ("torch",)),
     ("settings", ("torch",)),
@@ -118,7 +119,7 @@ def test_no_paper_knows_another() -> None:
 
 
 def test_only_execution_knows_the_monitor() -> None:
-    inside = ("monitor", "execution", "registry", "sinks")
+    inside = ("monitor", "execution", "registry", "sinks", "callbacks")
     outside = [name for name in IMPORTS if name != OURS and not any(within(name, part) for part in inside)]
     assert [(name, i) for name in outside for i in IMPORTS[name] if within(i, "monitor")] == []
 

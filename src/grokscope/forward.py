@@ -40,6 +40,8 @@ def private_copy(model: nn.Module) -> nn.Module:
             f"the {type(model).__name__} cannot be copied ({_culprit(plain)}{first_line(error)}): keep what is no "
             "part of the network (files, locks, loggers, iterators) out of its attributes."
         ) from error
+    if "_original_forward" in vars(private):
+        vars(private)["forward"] = private._original_forward  # accelerate puts mixed precision around it
     for name, child in list(private.named_modules()):
         for part, grandchild in list(child.named_children()):
             if grandchild is not unwrapped(grandchild):

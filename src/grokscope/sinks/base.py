@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+from grokscope.errors import UsageError
 
 
 @runtime_checkable
@@ -30,3 +35,55 @@ class Sink(Protocol):
     def close(self) -> None:
         """End: nothing is logged after this."""
         ...
+
+
+def library(name: str, extra: str) -> Any:
+    """Return a module of an optional library.
+
+    Raises:
+        UsageError: it cannot be imported; the extra of ours that brings it is named.
+
+    Example:
+        >>> library("json", "json").dumps(1)
+        '1'
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UsageError(
+            f"{extra} cannot be imported ({error}): install it with pip install 'grokscope[{extra}]'."
+        ) from error
+
+
+def tracker_key(key: str) -> str:
+    """Return a flat key as every tracker takes it: measure/key/module.
+
+    ``@`` becomes ``/``; runs of what is neither a letter, a digit nor one of ``/ . - _`` become ``_``.
+
+    Example:
+        >>> tracker_key("htsr/alpha@h.0.c_attn.weight[q]"), tracker_key("sparsity:threshold=0.1/mean")
+        ('htsr/alpha/h.0.c_attn.weight_q_', 'sparsity_threshold_0.1/mean')
+    """
+    return re.sub(r"[^\w/.-]+", "_", key.replace("@", "/"))
+
+
+def run_name(run: Mapping[str, Any]) -> str:
+    """Return what a tracker calls a run: as its directory, else as the run.
+
+    Example:
+        >>> run_name({"name": "mine", "run_dir": "runs/mine.2"}), run_name({"name": "mine", "run_dir": None})
+        ('mine.2', 'mine')
+    """
+    return Path(run["run_dir"]).name if run["run_dir"] else str(run["name"])
+
+
+def told(kind: str, fields: Mapping[str, Any]) -> tuple[str, str]:
+    """Return an event as a name and a text, for trackers that keep text.
+
+    Example:
+        >>> told("measure_failed", {"measure": "htsr", "step": 3})
+        ('events/measure_failed/htsr', 'measure: htsr, step: 3')
+    """
+    about = f"/{fields['measure']}" if "measure" in fields else ""
+    text = ", ".join(f"{name}: {value}" for name, value in fields.items())
+    return tracker_key(f"events/{kind}{about}"), text
