@@ -134,6 +134,7 @@ BUILTIN_MEASURES = (
     "marchenko_pastur",
     "margin",
     "neural_collapse",
+    "dead_weights",
     "norms",
     "ntk",
     "participation",

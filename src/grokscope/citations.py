@@ -477,6 +477,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "marchenko_pastur": ("marchenko1967", "martin2021implicit", "johnstone2001"),
     "margin": ("lyu2020", "bartlett2017"),
     "neural_collapse": ("papyan2020",),
+    "dead_weights": ("golechha2024",),
     "norms": ("liu2023", "golechha2024"),
     "ntk": ("jacot2018", "kumar2024", "cortes2012", "fort2020"),
     "participation": ("gromov2023",),

@@ -150,6 +150,7 @@ MEASURES: Registry[Any] = Registry(
         "local_complexity": "grokscope.measures.local_complexity:LOCAL_COMPLEXITY",
         "ntk": "grokscope.measures.ntk:NTK",
         "norms": "grokscope.measures.norms:NORMS",
+        "dead_weights": "grokscope.measures.dead_weights:DEAD_WEIGHTS",
         "spectra": "grokscope.measures.spectra:SPECTRA",
         "weight_entropy": "grokscope.measures.weight_entropy:WEIGHT_ENTROPY",
         "marchenko_pastur": "grokscope.measures.marchenko_pastur:MARCHENKO_PASTUR",
