@@ -19,6 +19,8 @@ ROOT = Path(grokscope.__file__).parent
 OURS = "grokscope"
 TARGET = re.compile(r"grokscope(\.\w+)+:\w+(\.\w+)*")
 HEAVY = ("plotly", "matplotlib", "pandas", "duckdb", "requests", "httpx", "urllib.request", "socket", "http")
+OPTIONAL = ("tensorboard", "torch.utils.tensorboard", "trackio", "wandb", "mlflow", "lightning", "pytorch_lightning")
+OPTIONAL += ("transformers", "accelerate")
 
 FORBIDDEN: list[tuple[str, tuple[str, ...]]] = [
     ("measures", ("learners", "loop", "store", "tasks", "models", "papers")),
@@ -129,12 +131,23 @@ def test_nothing_knows_the_command_line() -> None:
     assert [(name, i) for name in outside for i in IMPORTS[name] if within(i, "cli")] == []
 
 
+def test_no_adapter_is_known_to_the_library() -> None:
+    """People name them; nothing of ours loads one by itself."""
+    adapters = [
+        name for name in IMPORTS if within(name, "callbacks") or (within(name, "sinks") and name[-5:] != ".base")
+    ]
+    outside = [name for name in IMPORTS if name not in adapters]
+    known = [part for part in adapters if part not in (f"{OURS}.sinks", f"{OURS}.callbacks")]
+    assert [(name, i) for name in outside for i in IMPORTS[name] if any(within(i, part) for part in known)] == []
+    assert f"{OURS}.callbacks.lightning" in known
+
+
 def test_nothing_heavy_is_imported_with_a_module() -> None:
     wrong = [
         (name, imported)
         for name, path in MODULES.items()
         for imported in imports(name, path, inside=False)
-        if any(imported == word or imported.startswith(f"{word}.") for word in HEAVY)
+        if any(imported == word or imported.startswith(f"{word}.") for word in HEAVY + OPTIONAL)
     ]
     assert wrong == []
 

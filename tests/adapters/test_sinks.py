@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,11 +152,22 @@ def records(file: Path) -> Iterator[Any]:
             yield record
 
 
-def history(file: Path) -> list[dict[str, Any]]:
+def offline_run(place: Path) -> list[Any]:
+    """Return the records of the only run; wandb's service may write the last of them after the run has ended."""
+    (file,) = place.glob("wandb/offline-run-*/run-*.wandb")
+    for _ in range(200):
+        found = list(records(file))
+        if any(record.HasField("exit") for record in found):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{file} has no end")
+
+
+def history(found: list[Any]) -> list[dict[str, Any]]:
     return [
         {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
-        for record in records(file)
-        if record.WhichOneof("record_type") == "history"
+        for record in found
+        if record.HasField("history")
     ]
 
 
@@ -166,15 +178,14 @@ def test_wandb_without_a_key_is_offline_and_beside_other_runs(tmp_path: Path) ->
     active = wandb.run
     monitor = train(WandBSink("mine", dir=str(tmp_path)), name="mine")
     assert wandb.run is active
-    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    kept = offline_run(tmp_path)
     found: dict[str, list[tuple[int, float]]] = {}
-    for row in history(file):
+    for row in history(kept):
         for key, value in row.items():
             if not key.startswith("_") and key != STEP:
                 found.setdefault(key, []).append((row[STEP], float(value)))
     assert same(found, expected(monitor), 1e-12)
-    kept = list(records(file))
-    (run,) = [record.run for record in kept if record.WhichOneof("record_type") == "run"][:1]
+    run = next(record.run for record in kept if record.HasField("run"))
     assert (run.project, run.display_name) == ("mine", "mine")
     metrics = {
         record.metric.name or record.metric.glob_name: record.metric for record in kept if record.HasField("metric")
@@ -192,8 +203,7 @@ def test_wandb_writes_into_a_run_that_is_given(tmp_path: Path) -> None:
         run.log({"loss": 0.5})
         train(WandBSink(run=run))
         run.log({"loss": 0.25})  # it has not been ended
-    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    rows = history(file)
+    rows = history(offline_run(tmp_path))
     assert [row["loss"] for row in rows if "loss" in row] == [0.5, 0.25]
     assert [row[STEP] for row in rows if "grokscope/step/loss" in row] == STEPS
     assert not [key for row in rows for key in row if key == "step/loss"]
