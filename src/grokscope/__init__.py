@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from grokscope.batch import Batch as Batch
     from grokscope.cadence import Cadence as Cadence
     from grokscope.facts import Facts as Facts
+    from grokscope.measures.base import battery as battery
     from grokscope.measures.base import evaluate as evaluate
     from grokscope.monitor.monitor import Monitor as Monitor
     from grokscope.running import Run as Run
@@ -31,6 +32,7 @@ _HOMES = {
     "Run": "grokscope.running",
     "Snapshot": "grokscope.snapshot",
     "Spec": "grokscope.spec",
+    "battery": "grokscope.measures.base",
     "evaluate": "grokscope.measures.base",
     "fork": "grokscope.running",
     "measure": "grokscope.running",
@@ -46,6 +48,7 @@ __all__ = [
     "Run",
     "Snapshot",
     "Spec",
+    "battery",
     "evaluate",
     "fork",
     "measure",
