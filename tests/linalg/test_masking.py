@@ -12,7 +12,8 @@ from torch import Tensor
 
 from grokscope.errors import UsageError
 from grokscope.linalg import masking
-from grokscope.linalg.masking import change_under_masks, divergence, masked, mean_and_error, second_order
+from grokscope.linalg.averages import mean_and_error
+from grokscope.linalg.masking import change_under_masks, divergence, masked, second_order
 
 
 def draw(name: str, index: int) -> torch.Generator:

@@ -10,6 +10,7 @@ from scipy.spatial.distance import jensenshannon
 
 from grokscope.errors import UsageError
 from grokscope.linalg import shuffles, spectra
+from grokscope.linalg.averages import mean_and_error
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -55,7 +56,7 @@ def test_more_large_entries_are_more_traps() -> None:
         if number:
             weight[7 * number, 11 * number] = 40.0 + number
         found = shuffles.shuffled(weight, generator=generator(), replicas=2)
-        assert shuffles.mean_and_error(shuffles.trap_counts(found)) == (number, 0)
+        assert mean_and_error(shuffles.trap_counts(found)) == (number, 0)
         assert (shuffles.largest_entry(weight) > 1) == (number > 0)
 
 
@@ -86,10 +87,10 @@ def test_what_cannot_have_traps_has_none() -> None:
         found = shuffles.shuffled(weight, generator=generator(), replicas=2)
         assert shuffles.trap_counts(found).tolist() == [0, 0]
     assert math.isnan(shuffles.largest_entry(torch.zeros(3, 4)))
-    mean, error = shuffles.mean_and_error(torch.tensor([2.0]))
+    mean, error = mean_and_error(torch.tensor([2.0]))
     assert mean == 2
     assert math.isnan(error)
-    assert shuffles.mean_and_error(torch.tensor([0.0, 1.0, 2.0])) == pytest.approx((1, 1 / math.sqrt(3)))
+    assert mean_and_error(torch.tensor([0.0, 1.0, 2.0])) == pytest.approx((1, 1 / math.sqrt(3)))
 
 
 def test_the_distance_is_that_of_scipy() -> None:

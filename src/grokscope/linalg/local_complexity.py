@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokscope.errors import UsageError
+from grokscope.linalg.averages import mean_and_error
 from grokscope.linalg.cross_polytope import checked_offsets, deformation
 
 See = Callable[[str, Tensor], None]
@@ -159,9 +160,8 @@ def mean_and_interval(counts: Float[Tensor, " n"]) -> tuple[float, float]:
         >>> mean_and_interval(torch.tensor([1.0, 3.0]))
         (2.0, 2.576)
     """
-    values = counts.double()
-    width = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(values.mean()), CI99 * width
+    mean, error = mean_and_error(counts)
+    return mean, CI99 * error
 
 
 def critical_radii(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -212,18 +212,6 @@ def second_order(
             diagonal.append(curvature(signs)[0])
     found = 0.5 * (share * (1 - share) * torch.tensor(diagonal, dtype=torch.float64) + share**2 * along)
     return found / samples if reduction == "mean" else found
-
-
-def mean_and_error(values: Sequence[float] | Tensor) -> tuple[float, float]:
-    """Return the mean of values and its standard error s/√n, nan of one value alone.
-
-    Example:
-        >>> mean_and_error([1.0, 3.0])
-        (2.0, 1.0)
-    """
-    found = torch.as_tensor(values, dtype=torch.float64)
-    count = len(found)
-    return float(found.mean()), float(found.std() / count**0.5) if count > 1 else math.nan
 
 
 def _signs(tensor: Tensor, generator: torch.Generator) -> Tensor:

@@ -147,17 +147,6 @@ def bulk_fits(found: Shuffled) -> list[BulkFit]:
     return [marchenko_pastur.fit(spectrum.flatten(), found.shape) for spectrum in found.spectra]
 
 
-def mean_and_error(counts: Float[Tensor, " replicas"]) -> tuple[float, float]:
-    """Return the mean of counts and its standard error; NaN as the error of a single one.
-
-    Example:
-        >>> mean_and_error(torch.tensor([1.0, 3.0]))
-        (2.0, 1.0)
-    """
-    mean = float(counts.mean())
-    return mean, float(counts.std() / math.sqrt(len(counts))) if len(counts) > 1 else math.nan
-
-
 def largest_entry(weight: Tensor, *, layout: Layout = "pooled") -> float:
     """Return max |w| / (s (√N + √M)), s² = mean w²: above 1 an eigenvalue leaves the bulk after any shuffle.
 

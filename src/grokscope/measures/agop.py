@@ -11,8 +11,9 @@ from torch import Tensor
 from grokscope.linalg.agop import Diagonal, agop, feature_alignment, matrix_power
 from grokscope.linalg.kernels import spectrum
 from grokscope.measures.base import DoesNotApply, Key, Measure
+from grokscope.measures.derivatives import differentiable
 from grokscope.measures.layer_gradients import LayerGradients, layer_gradients
-from grokscope.measures.sampled import DIRECTIONS, EXACT_OUTPUTS, derivable, outputs_of, sampled
+from grokscope.measures.sampled import DIRECTIONS, EXACT_OUTPUTS, outputs_of, sampled
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -53,7 +54,7 @@ def measure(
     outputs = outputs_of(snapshot, positions)
     generator = snapshot.generator("agop", VERSION)
     double = snapshot.in_double()
-    with derivable("agop"):
+    with differentiable("agop", "outputs"):
         rows = sampled(snapshot, probe, examples=examples, generator=generator, outputs=outputs, name="agop")
         if not _finite(double, rows.inputs):
             return {"input_trace": math.nan}
@@ -182,15 +183,4 @@ AGOP = Measure(
     compute=measure,
     needs=("train",),
     cost="heavy",
-    options={
-        "examples": 200,
-        "probe": "train",
-        "positions": "all",
-        "projections": 0,
-        "layers": True,
-        "centred": False,
-        "diagonal": "zeroed",
-        "widest": 4096,
-        "site": "",
-    },
 )

@@ -8,9 +8,10 @@ variant, whose keys end in ``_online``, takes each snapshot as its own reference
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
@@ -69,8 +70,8 @@ class Measure:
     ``real-inputs`` (of the training data, or an embedding), ``cyclic`` (targets are sums modulo the order),
     ``role:NAME``, ``site:NAME`` (a submodule), ``update``. What can only be seen in the model itself a measure
     finds out as it computes, and raises :class:`DoesNotApply`. Keys are written as ``name/key``, except by
-    measures with ``bare_keys``, whose keys already have that form. ``options`` are the keyword arguments of
-    ``compute`` with their defaults; :func:`named` sets them. ``cites`` are the papers it comes from: keys of
+    measures with ``bare_keys``, whose keys already have that form. Keyword arguments of ``compute`` are options, which
+    :func:`named` sets. ``cites`` are the papers it comes from: keys of
     ``grokscope.citations``, or BibTeX entries.
     """
 
@@ -85,7 +86,14 @@ class Measure:
     cost: Literal["cheap", "normal", "heavy"] = "cheap"
     bare_keys: bool = False
     cites: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def options(self) -> Mapping[str, Any]:
+        """The keyword arguments of ``compute`` with their defaults."""
+        if self.compute is None:
+            return {}
+        arguments = inspect.signature(self.compute).parameters.values()
+        return {argument.name: argument.default for argument in arguments if argument.kind is argument.KEYWORD_ONLY}
 
     def key(self, name: str) -> str:
         """Return the stored form of one of its keys."""
@@ -132,8 +140,7 @@ def with_options(measure: Measure, **options: Any) -> Measure:
     if not changed or measure.compute is None:
         return measure
     name = f"{measure.name}:{','.join(f'{key}={value}' for key, value in changed.items())}"
-    everything = {**measure.options, **changed}
-    return replace(measure, name=name, options=everything, compute=partial(measure.compute, **changed))
+    return replace(measure, name=name, compute=partial(measure.compute, **changed))
 
 
 def _value(option: str, text: str, default: Any) -> Any:

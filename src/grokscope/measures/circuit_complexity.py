@@ -11,6 +11,7 @@ from torch import Tensor
 from grokscope.differentiation import twice_differentiable
 from grokscope.errors import UsageError
 from grokscope.linalg import masking
+from grokscope.linalg.averages import mean_and_error
 from grokscope.measures.activations import chosen_rows
 from grokscope.measures.base import DoesNotApply, Key, Measure
 
@@ -128,10 +129,10 @@ def _one(
         chunk=chunk,
     )
     found: dict[str, float] = {}
-    found["output_change"], found["output_change_error"] = masking.mean_and_error(change.distances)
+    found["output_change"], found["output_change_error"] = mean_and_error(change.distances)
     if change.divergences is None:
         return found
-    found["complexity"], found["complexity_error"] = masking.mean_and_error(change.divergences)
+    found["complexity"], found["complexity_error"] = mean_and_error(change.divergences)
     if second:
         double = snapshot.in_double()
         with twice_differentiable():
@@ -146,7 +147,7 @@ def _one(
                 draw=draw,
                 chunk=chunk,
             )
-        found["second_order"], found["second_order_error"] = masking.mean_and_error(expected)
+        found["second_order"], found["second_order_error"] = mean_and_error(expected)
         found["second_order_ratio"] = found["second_order"] / found["complexity"] if found["complexity"] else torch.nan
     return found
 
@@ -172,18 +173,4 @@ CIRCUIT_COMPLEXITY = Measure(
     needs=("train",),
     cost="normal",
     cites=("golechha2024",),
-    options={
-        "scope": "all",
-        "layer": "",
-        "share": 0.1,
-        "mask": "exact",
-        "masks": 8,
-        "reduction": "sum",
-        "temperature": 1.0,
-        "embeddings": True,
-        "second_order": False,
-        "probe": "train",
-        "examples": 1000,
-        "chunk": 256,
-    },
 )

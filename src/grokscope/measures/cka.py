@@ -85,13 +85,4 @@ CKA = Measure(
     needs=("module", "train"),
     cost="normal",
     cites=("kornblith2019", "song2012"),
-    options={
-        "probe": "train",
-        "where": "layers",
-        "positions": "all",
-        "unbiased": False,
-        "examples": 500,
-        "columns": COLUMNS,
-        "chunk": CHUNK,
-    },
 )

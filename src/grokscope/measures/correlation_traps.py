@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from grokscope.linalg import shuffles
+from grokscope.linalg.averages import mean_and_error
 from grokscope.linalg.spectra import Layout
 from grokscope.measures.base import Key, Measure, Result
 from grokscope.measures.by_matrix import by_matrix, eigenvalue_count, some_matrices
@@ -43,13 +44,13 @@ def measure(
         eigenvalues = snapshot.singular_values(matrix.name, layout).square()
         if float(eigenvalues[0]) == 0:
             return {}
-        traps, error = shuffles.mean_and_error(shuffles.trap_counts(found))
+        traps, error = mean_and_error(shuffles.trap_counts(found))
         given = {"traps": traps, "traps_error": error}
         given["largest_entry"] = shuffles.largest_entry(matrix.tensor, layout=layout)
         given |= shuffles.comparison(eigenvalues, found)
         if eigenvalue_count(matrix, layout) >= least:
             fits = shuffles.bulk_fits(found)
-            spikes, error = shuffles.mean_and_error(torch.tensor([float(fitted.spikes) for fitted in fits]))
+            spikes, error = mean_and_error(torch.tensor([float(fitted.spikes) for fitted in fits]))
             given |= {"traps_ww": spikes, "traps_ww_error": error}
             given["ks_statistic"] = math.fsum(fitted.statistic for fitted in fits) / len(fits)
             given["ks_p_value"] = sorted(fitted.p_value for fitted in fits)[len(fits) // 2]
@@ -82,5 +83,4 @@ CORRELATION_TRAPS = Measure(
     cites=("prakash2025", "johnstone2001"),
     compute=measure,
     cost="normal",
-    options={"replicas": 3, "layout": "pooled", "least": 10, "trim": 0.0},
 )

@@ -16,7 +16,8 @@ from grokscope.linalg.lanczos import eigenpairs
 from grokscope.linalg.products import MatVec, NoMatrix
 from grokscope.linalg.trace import Trace, hutchinson, xtrace
 from grokscope.measures.base import DoesNotApply, Key, Measure
-from grokscope.measures.objective import differentiable, objective
+from grokscope.measures.derivatives import differentiable
+from grokscope.measures.objective import objective
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -173,7 +174,7 @@ def measure(
     goal = objective(snapshot, examples=examples, chunk=chunk, generator=generator)
     parts, parameters = goal.parts, goal.parameters
     layout = Layout.of(parameters)
-    with differentiable("curvature"):
+    with differentiable("curvature", "loss"):
         loss, gradient = value_and_gradient(parts, parameters)
         result: dict[str, Any] = {"loss": loss, "gradient_norm": gradient.norm()}
         if not loss.isfinite() or not gradient.isfinite().all():
@@ -245,16 +246,4 @@ CURVATURE = Measure(
     needs=("labels", "train"),
     cost="heavy",
     cites=("ghorbani2019", "epperly2024", "foret2021"),
-    options={
-        "count": 3,
-        "examples": 256,
-        "chunk": 256,
-        "products": 300,
-        "held": 80,
-        "tolerance": 1e-6,
-        "trace": "xtrace",
-        "trace_products": 40,
-        "radius": 0.05,
-        "matrix": "hessian",
-    },
 )

@@ -100,5 +100,4 @@ DEAD_WEIGHTS = Measure(
     cites=("golechha2024",),
     compute=measure,
     needs=("module", "train"),
-    options={"probe": "train", "examples": EXAMPLES, "chunk": 256},
 )

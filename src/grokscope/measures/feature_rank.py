@@ -105,15 +105,4 @@ FEATURE_RANK = Measure(
     needs=("module", "train"),
     cost="normal",
     cites=("fan2024", "masarczyk2023", "roy2007"),
-    options={
-        "probe": "train",
-        "where": "layers",
-        "explained": 0.99,
-        "tunnel_fraction": 0.75,
-        "tunnel_width": "own",
-        "examples": EXAMPLES,
-        "columns": COLUMNS,
-        "chunk": CHUNK,
-        "memory": MEMORY,
-    },
 )

@@ -247,5 +247,4 @@ HTSR = Measure(
     reference="Martin, Peng and Mahoney 2021; Clauset, Shalizi and Newman 2009",
     cites=("martin2021predicting", "clauset2009"),
     compute=measure,
-    options={"mode": "scale-free", "layout": "pooled", "least": LEAST_EIGENVALUES, "resamples": 0},
 )

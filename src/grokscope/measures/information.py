@@ -126,15 +126,4 @@ INFORMATION = Measure(
     needs=("module", "train"),
     cost="normal",
     cites=("demellokoch2025", "kolchinsky2017", "saxe2018"),
-    options={
-        "probe": "train",
-        "where": "activations",
-        "positions": "auto",
-        "estimator": "median",
-        "bandwidth": 0.1,
-        "bins": 30,
-        "examples": 1000,
-        "columns": COLUMNS,
-        "chunk": CHUNK,
-    },
 )

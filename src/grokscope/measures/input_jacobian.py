@@ -129,13 +129,4 @@ INPUT_JACOBIAN = Measure(
     needs=("train", "real-inputs"),
     cost="heavy",
     cites=("novak2018", "hoffman2019"),
-    options={
-        "of": "logits",
-        "exact": 16,
-        "projections": 8,
-        "iterations": 0,
-        "probe": "train",
-        "examples": 256,
-        "chunk": 64,
-    },
 )

@@ -14,7 +14,8 @@ from grokscope.errors import UsageError
 from grokscope.linalg.hessian import Function, Layout, parts_of, value_and_gradient
 from grokscope.linalg.langevin import Energy, sample
 from grokscope.measures.base import DoesNotApply, Key, Measure
-from grokscope.measures.objective import differentiable, objective
+from grokscope.measures.derivatives import differentiable
+from grokscope.measures.objective import objective
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -190,7 +191,7 @@ def measure(
     goal = objective(snapshot, examples=examples, chunk=chunk, generator=generator)
     if goal.examples < 2 and temperature is None:
         raise DoesNotApply("learning_coefficient needs two training examples or more; this snapshot has one.")
-    with differentiable("learning_coefficient"):
+    with differentiable("learning_coefficient", "loss"):
         loss, gradient = value_and_gradient(goal.parts, goal.parameters)
         if not loss.isfinite() or not gradient.isfinite().all():
             return {**dict.fromkeys(LEARNING_COEFFICIENT.keys, math.nan), "chains": torch.full((chains,), torch.nan)}
@@ -240,15 +241,4 @@ LEARNING_COEFFICIENT = Measure(
     needs=("labels", "train"),
     cost="heavy",
     cites=("lau2024", "watanabe2013", "roberts1996"),
-    options={
-        "examples": 256,
-        "chunk": 256,
-        "temperature": None,
-        "localisation": 10.0,
-        "chains": 4,
-        "draws": 100,
-        "burn_in": 50,
-        "step_size": None,
-        "sampler": "mala",
-    },
 )

@@ -225,5 +225,4 @@ LINEAR_MAPPING_NUMBER = Measure(
     needs=("train", "module"),
     cost="heavy",
     cites=("liu2023compression",),
-    options={"start": "auto", "examples": 140, "grid": 21, "probe": "train", "double": True, "chunk": 4096},
 )

@@ -158,13 +158,4 @@ LINEAR_PROBE = Measure(
     needs=("module", "train", "classes"),
     cost="normal",
     cites=("alain2017", "fan2024"),
-    options={
-        "where": "layers",
-        "positions": "auto",
-        "penalty": 1e-3,
-        "examples": EXAMPLES,
-        "columns": COLUMNS,
-        "chunk": CHUNK,
-        "memory": MEMORY,
-    },
 )

@@ -261,14 +261,4 @@ LOCAL_COMPLEXITY = Measure(
     needs=("train", "module", "real-inputs"),
     cost="heavy",
     cites=("humayun2024",),
-    options={
-        "radius": 0.005,
-        "directions": 25,
-        "examples": 1000,
-        "include_output": False,
-        "boundary": 0,
-        "deformation": False,
-        "double": True,
-        "chunk": 2048,
-    },
 )

@@ -65,5 +65,4 @@ MARCHENKO_PASTUR = Measure(
     reference="Marchenko and Pastur 1967; Martin and Mahoney 2021",
     cites=("marchenko1967", "martin2021implicit", "johnstone2001"),
     compute=measure,
-    options={"layout": "pooled", "least": 10},
 )

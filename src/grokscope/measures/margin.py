@@ -173,12 +173,4 @@ MARGIN = Measure(
     needs=("train", "classes"),
     cost="normal",
     cites=("lyu2020", "bartlett2017"),
-    options={
-        "degree": None,
-        "quantile": 0.1,
-        "centred": False,
-        "embeddings": False,
-        "examples": 64,
-        "chunk": 4096,
-    },
 )

@@ -136,5 +136,4 @@ NEURAL_COLLAPSE = Measure(
     needs=("module", "train", "classes"),
     cost="normal",
     cites=("papyan2020",),
-    options={"probe": "train", "examples": EXAMPLES, "chunk": CHUNK},
 )

@@ -12,16 +12,8 @@ from grokscope.linalg import kernels
 from grokscope.linalg.jacobians import output_count
 from grokscope.linalg.ntk import empirical_ntk, signs
 from grokscope.measures.base import DoesNotApply, Key, Measure
-from grokscope.measures.sampled import (
-    DIRECTIONS,
-    EXACT_OUTPUTS,
-    Outputs,
-    Sampled,
-    derivable,
-    outputs_of,
-    sampled,
-    trained,
-)
+from grokscope.measures.derivatives import differentiable, trained
+from grokscope.measures.sampled import DIRECTIONS, EXACT_OUTPUTS, Outputs, Sampled, outputs_of, sampled
 
 if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
@@ -62,7 +54,7 @@ def measure(
     outputs = outputs_of(snapshot, positions)
     generator = snapshot.generator("ntk", VERSION)
     options = {"probe": probe, "examples": examples, "positions": positions, "projections": projections}
-    with derivable("ntk"):
+    with differentiable("ntk", "outputs"):
         rows = sampled(snapshot, probe, examples=examples, generator=generator, outputs=outputs, name="ntk")
         if not all(bool(torch.isfinite(tensor).all()) for tensor in parameters.values()):
             return dict.fromkeys(UNDEFINED, math.nan)
@@ -210,14 +202,4 @@ NTK = Measure(
     compute=measure,
     needs=("train",),
     cost="heavy",
-    options={
-        "examples": 200,
-        "probe": "train",
-        "positions": "all",
-        "projections": 0,
-        "ridge": 0.0,
-        "centred": True,
-        "per_output": False,
-        "megabytes": 512,
-    },
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from torch import Tensor
 from grokscope.errors import UsageError
 from grokscope.linalg.hessian import Composed, Tensors
 from grokscope.measures.base import DoesNotApply
+from grokscope.measures.derivatives import trained
 from grokscope.measures.performance import example_weights, losses
 
 if TYPE_CHECKING:
@@ -73,28 +72,8 @@ def objective(
             lambda outputs: (losses(outputs, targets, kind=kind) * weights).sum(),
         )
 
-    trained = _trained(snapshot)
-    parameters = {name: tensor for name, tensor in double.parameters.items() if name in trained}
+    parameters = trained(snapshot)
     if not parameters:
         raise DoesNotApply("the loss cannot be differentiated: the model has no parameters that are real numbers.")
     pieces = zip(chosen.split(chunk), shares.split(chunk), strict=True)
     return Objective([part(rows, weights) for rows, weights in pieces], parameters, len(chosen))
-
-
-def _trained(snapshot: Snapshot) -> set[str]:
-    real = {name for name, tensor in snapshot.parameters.items() if tensor.is_floating_point() and tensor.numel()}
-    module = snapshot.module
-    frozen = set() if module is None else {name for name, p in module.named_parameters() if not p.requires_grad}
-    return real - frozen or real
-
-
-@contextmanager
-def differentiable(measure: str) -> Iterator[None]:
-    """Within the context, say in one sentence that a model cannot be differentiated, where PyTorch says it in many."""
-    try:
-        yield
-    except (RuntimeError, NotImplementedError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DoesNotApply(
-            f"{measure} differentiates the loss in float64, which this model does not allow ({first[:150]})."
-        ) from error

@@ -160,16 +160,4 @@ ROBUSTNESS = Measure(
     needs=("train", "classes", "real-inputs"),
     cost="heavy",
     cites=("goodfellow2015", "madry2018", "humayun2024"),
-    options={
-        "norm": "linf",
-        "epsilon": 0.06,
-        "step": None,
-        "steps": 10,
-        "random": True,
-        "low": None,
-        "high": None,
-        "probe": "",
-        "examples": 256,
-        "chunk": 128,
-    },
 )

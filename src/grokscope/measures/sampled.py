@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,25 +110,3 @@ def real_targets(targets: Tensor, outputs: torch.Size) -> Tensor | None:
     if targets.numel() != len(targets) * count:
         return None
     return targets.double().reshape(len(targets), count)
-
-
-def trained(snapshot: Snapshot) -> dict[str, Tensor]:
-    """Return the parameters that are trained, in float64: those that do not ask for a gradient are held fixed."""
-    module = snapshot.module
-    frozen = set() if module is None else {name for name, p in module.named_parameters() if not p.requires_grad}
-    real = {n: t for n, t in snapshot.in_double().parameters.items() if t.is_floating_point() and t.numel()}
-    return {name: tensor for name, tensor in real.items() if name not in frozen} or real
-
-
-@contextmanager
-def derivable(name: str) -> Iterator[None]:
-    """Within the context, say in one sentence that a model cannot be differentiated, where PyTorch says it in many."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, NotImplementedError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DoesNotApply(
-            f"{name} differentiates the outputs in float64, which this model does not allow ({first[:150]})."
-        ) from error

@@ -171,12 +171,4 @@ SPARSITY = Measure(
     compute=measure,
     needs=("module", "train"),
     cites=("golechha2024",),
-    options={
-        "probe": "train",
-        "threshold": 1e-9,
-        "mode": "relative",
-        "magnitude": False,
-        "examples": EXAMPLES,
-        "chunk": CHUNK,
-    },
 )

@@ -71,5 +71,4 @@ SPECTRA = Measure(
     reference="Roy and Vetterli 2007; Martin, Peng and Mahoney 2021",
     cites=("roy2007", "martin2021predicting"),
     compute=measure,
-    options={"tolerance": None},
 )

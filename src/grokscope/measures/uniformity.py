@@ -122,12 +122,4 @@ UNIFORMITY = Measure(
     compute=measure,
     needs=("role:embedding",),
     cites=("gu2025", "wang2020"),
-    options={
-        "order": 0,
-        "offset": 0,
-        "variant": "base",
-        "generators_only": True,
-        "temperature": 2.0,
-        "tokens": 2048,
-    },
 )

@@ -83,13 +83,4 @@ UNITS = Measure(
     compute=measure,
     needs=("module", "train"),
     cites=("golechha2024",),
-    options={
-        "probe": "train",
-        "threshold": 1e-9,
-        "mode": "relative",
-        "magnitude": True,
-        "per_unit": False,
-        "examples": EXAMPLES,
-        "chunk": CHUNK,
-    },
 )
