@@ -71,6 +71,8 @@ def test_exponents_by_kind_in_the_order_of_the_file() -> None:
     ]
     assert [trace["marker"]["symbol"] for trace in traces] == [["circle"], ["circle-open"]]
     assert exponents(points[1:2])["data"] == []
+    assert exponents(points)["layout"]["xaxis"]["dtick"] == 1
+    assert "dtick" not in exponents(points * 10)["layout"]["xaxis"]
 
 
 def test_the_page_reads_nothing_as_html() -> None:

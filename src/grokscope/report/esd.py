@@ -63,6 +63,10 @@ def density_and_tail(spectrum: Spectrum) -> dict[str, Any]:
     return figure
 
 
+EACH_TICK = 12
+"""Up to so many matrices have a tick each."""
+
+
 def exponents(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return α of every matrix in the order of the file, with its standard error, coloured by kind.
 
@@ -114,7 +118,13 @@ def exponents(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     layout = theme.layout(
         "",
         hovermode="closest",
-        xaxis=theme.axis("matrix, in the order of the file", rangemode="tozero", tickformat="d"),
+        # of a few matrices each has its tick: Plotly would put ticks between them, rounded to the same numbers
+        xaxis=theme.axis(
+            "matrix, in the order of the file",
+            rangemode="tozero",
+            tickformat="d",
+            **({"dtick": 1} if len(layers) <= EACH_TICK else {}),
+        ),
         yaxis=theme.axis("exponent α of the tail", rangemode="tozero"),
         shapes=shapes,
         annotations=names,
