@@ -21,6 +21,7 @@ from grokscope.real_inputs import RealInputs, real_inputs
 from grokscope.registry import load
 from grokscope.rng import generator
 from grokscope.roles import infer_roles as infer_roles
+from grokscope.source import Descent as Descent
 from grokscope.source import Role as Role
 from grokscope.source import Source as Source
 from grokscope.source import StepRecord as StepRecord
@@ -179,6 +180,11 @@ class Snapshot:
         return self._source.loss
 
     @property
+    def descent(self) -> Descent | None:
+        """The rule the parameters follow, where it is known to be gradient descent with coupled weight decay."""
+        return self._source.descent
+
+    @property
     def probes(self) -> Mapping[str, Batch]:
         """The named batches measures may look at."""
         self._check()
@@ -228,6 +234,22 @@ class Snapshot:
             with torch.no_grad():
                 self._memo[key] = compute()
         return self._memo[key]
+
+    def lasting(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """Return ``compute()``, computed once a training for each ``key``: what theory says about the data, say.
+
+        It must depend on the data, the facts, the initial snapshot and the module's structure only, which stay.
+        """
+        self._check()
+        lasting = self._source.lasting
+        if key not in lasting:
+            with torch.no_grad():
+                lasting[key] = compute()
+        return lasting[key]
+
+    def keep_lasting(self, store: dict[Any, Any]) -> None:
+        """Take what lasts from ``store`` and put it there: for snapshots of one training that was restored anew."""
+        self._source = replace(self._source, lasting=store)
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Return the outputs for ``inputs``, at most ``eval_chunk`` at a time; differentiable in ``inputs``."""
@@ -333,7 +355,7 @@ class Snapshot:
 
             probes = {name: batch.to(batch.inputs.device, torch.float64) for name, batch in self.probes.items()}
             return Snapshot(
-                replace(self._source, probes=probes),
+                replace(self._source, probes=probes, lasting=self._source.lasting.setdefault("in double", {})),
                 step=self.step,
                 parameters=cast(self._parameters),
                 buffers=cast(self._buffers),

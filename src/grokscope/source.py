@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -26,12 +27,33 @@ class StepRecord:
 
 
 @dataclass(frozen=True)
+class Descent:
+    """Gradient descent on loss + (λ/2) ‖θ‖² as theory speaks of it: weight decay λ is coupled, added to the gradient.
+
+    Attributes:
+        learning_rate: η, of a step, or of a unit of the step count in a gradient flow; the largest one, where a
+            schedule makes it smaller.
+        weight_decay: λ.
+        momentum: of heavy-ball momentum.
+        full_batch: whether every step sees the whole training set.
+        constant: whether η stays the same from step to step.
+    """
+
+    learning_rate: float
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    full_batch: bool = True
+    constant: bool = True
+
+
+@dataclass(frozen=True)
 class Source:
     """What every snapshot of one training shares: how to predict, the data, the facts, the roles.
 
     ``loss`` names the loss trained on, where it is known. ``plain`` is the forward pass through the
     module's submodules, which ``activations`` looks at; the module's own if absent. ``structure`` says what
-    belongs to which layer where the module itself is not there.
+    belongs to which layer where the module itself is not there. ``descent`` is the rule the parameters follow,
+    where it is gradient descent with coupled weight decay. ``lasting`` holds what snapshots computed for all.
     """
 
     forward: Forward
@@ -44,6 +66,8 @@ class Source:
     plain: Forward | None = None
     loss: str | None = None
     structure: Structure | None = None
+    descent: Descent | None = None
+    lasting: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def source_of(

@@ -59,12 +59,14 @@ def opened(run: StoredRun, model: Any = None) -> Iterator[Callable[[int], Snapsh
         learner = specs[0].learner.build(ensemble=specs[0].engine == "ensemble")
         tasks = [spec.task.build(spec.seed) for spec in specs]
         last: list[Snapshot] = []
+        lasting: dict[Any, Any] = {}
 
         def at(step: int) -> Snapshot:
             while last:
                 last.pop().close()
             stored, _ = decode_checkpoint(store.load(step))
             snapshot = learner.snapshot(learner.restore(specs, tasks, stored), member)
+            snapshot.keep_lasting(lasting)
             last.append(snapshot)
             return snapshot
 

@@ -54,7 +54,10 @@ class Ensemble(GradientLearner):
     def _optimizer(self, specs: Sequence[Spec]) -> Optimizer:
         settings: list[Any] = [spec.optimizer for spec in specs]
         device = specs[0].numerics.device
-        each: dict[str, Any] = {}
+        each: dict[str, Any] = {
+            "members": len(specs),
+            "logarithmic": getattr(specs[0].learner, "objective", "loss") == "log-loss",
+        }
         for field in PER_MEMBER:
             values = [getattr(one, field) for one in settings]
             # one number for all where they agree keeps the arithmetic that of a single run
@@ -73,7 +76,7 @@ def _check_alike(specs: Sequence[Spec], tasks: Sequence[Task]) -> None:
         model = spec.model.model_dump(exclude={"initial_scale"}) if spec.model else None
         return {
             "optimizer": optimizer,
-            "learner": spec.learner.model_dump(),
+            "learner": spec.learner.model_dump(exclude={"output_scale"}),
             "record": spec.record.model_dump(),
             "model": model,
             "numerics": spec.numerics.model_dump(),
@@ -86,7 +89,7 @@ def _check_alike(specs: Sequence[Spec], tasks: Sequence[Task]) -> None:
             if value != first[section]:
                 raise UsageError(
                     f"the members of an ensemble must agree in {section} (but for "
-                    f"{', '.join(PER_MEMBER)} and initial_scale): got {first[section]} and {value}."
+                    f"{', '.join(PER_MEMBER)}, initial_scale and output_scale): got {first[section]} and {value}."
                 )
     if len({task.loss for task in tasks}) > 1:
         raise UsageError("the members of an ensemble must be trained on one loss: set learner.loss.")

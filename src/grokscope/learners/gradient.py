@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
@@ -15,13 +16,14 @@ from grokscope.errors import CheckpointError, UsageError, unknown
 from grokscope.forward import module_forward
 from grokscope.learners.base import StateDict
 from grokscope.learners.capture import Captured
-from grokscope.learners.losses import loss_function
+from grokscope.learners.losses import log_loss_function, loss_function
 from grokscope.learners.optim.base import Optimizer
+from grokscope.learners.output_scale import SCALE, scale_buffers, scaled
 from grokscope.learners.update import Kernel, Lift, Moving, as_it_is, at_activations, clamped, solo, update
 from grokscope.rng import derive, generator
 from grokscope.roles import roles_of
 from grokscope.settings import Point
-from grokscope.snapshot import Snapshot, Source, StepRecord
+from grokscope.snapshot import Descent, Snapshot, Source, StepRecord
 
 if TYPE_CHECKING:
     from grokscope.spec import Spec
@@ -63,7 +65,7 @@ class GradientLearner:
         return batches[0]
 
     def _optimizer(self, specs: Sequence[Spec]) -> Optimizer:
-        return _settings(specs[0]).build()
+        return _settings(specs[0]).build(logarithmic=_logarithmic(specs[0]))
 
     def _pick(self, tensor: Tensor, member: int) -> Tensor:
         return tensor
@@ -86,18 +88,23 @@ class GradientLearner:
         loss_dtype = getattr(torch, spec.learner.loss_dtype)  # type: ignore[attr-defined]
         kernel = Kernel(
             module=module,
-            forward=module_forward(module, fast=fast),
-            loss=loss_function(loss_name, loss_dtype),
+            forward=scaled(module, fast=fast) if _is_scaled(specs) else module_forward(module, fast=fast),
+            loss=(log_loss_function if _logarithmic(spec) else loss_function)(loss_name, loss_dtype),
             interventions=spec.interventions,
             lift=self.lift,
             l1=spec.learner.l1,  # type: ignore[attr-defined]
         )
         initial = [{n: p.detach().to(numerics.device) for n, p in m.named_parameters()} for m in modules]
         buffers = [{n: b.detach().to(numerics.device) for n, b in m.named_buffers()} for m in modules]
+        if _is_scaled(specs):
+            for one, own, m in zip(specs, buffers, modules, strict=True):
+                dial: Any = one.learner
+                own |= scale_buffers(m.to(numerics.device), dial.output_scale, centred=dial.centred)
         parameters = {name: t.clone() for name, t in self._combine(initial).items()}
         optimizer = self._optimizer(specs)
         sources = [
-            _source(one, task, m, fast=fast, dtype=dtype) for one, task, m in zip(specs, tasks, modules, strict=True)
+            _source(one, task, m, fast=fast, dtype=dtype, is_scaled=_is_scaled(specs))
+            for one, task, m in zip(specs, tasks, modules, strict=True)
         ]
         streaming = any(task.stream is not None for task in tasks)
         if streaming and numerics.path == "graph":
@@ -195,13 +202,15 @@ class GradientLearner:
         if any(at_activations(part, step, measuring=True) for part in spec.interventions):
             source = _clamped_source(source, spec, moving.interventions, step)
         start = {name: tensor.clone() for name, tensor in state.initial[member].items()}
-        initial = Snapshot(state.sources[member], step=0, parameters=start)
+        scale = {name: buffer for name, buffer in moving.buffers.items() if name.startswith(SCALE)}
+        initial = Snapshot(state.sources[member], step=0, parameters=start, buffers=scale)
         return Snapshot(
             source,
             step=step,
             parameters=moving.parameters,
             buffers=moving.buffers,
             initial=initial,
+            clocks=self._clocks(state, member),
             trial=lambda: self._trial(state, moving, member, step),
         )
 
@@ -209,7 +218,12 @@ class GradientLearner:
         """Return the last update's loss and the cumulative effect of each intervention that has one."""
         logged: dict[tuple[str, str | None], float] = {}
         if state.step:
-            logged["step/loss", None] = float(self._pick(state.moving.loss, member))
+            loss = float(self._pick(state.moving.loss, member))
+            if _logarithmic(state.specs[0]):
+                logged["step/log_loss", None] = loss
+                # where it is too small for a number, the loss is 0
+                loss = math.exp(loss)
+            logged["step/loss", None] = loss
         labels = state.specs[member].intervention_labels
         for label, tensors in zip(labels, state.moving.interventions, strict=True):
             if "effect" in tensors and state.step:
@@ -221,6 +235,13 @@ class GradientLearner:
         return StateDict(self._flat(state.moving), {"step": state.step})
 
     # -- parts ------------------------------------------------------------------------------------
+
+    def _clocks(self, state: GradientState, member: int) -> dict[str, float]:
+        optimizer: Any = state.optimizer
+        if not hasattr(optimizer, "clocks"):
+            return {}
+        clocks = optimizer.clocks(state.moving.optimizer, state.step)
+        return {name: float(self._pick(t, member) if isinstance(t, Tensor) else t) for name, t in clocks.items()}
 
     def _check_clamps(self, state: GradientState) -> None:
         """Let each clamp act once on two examples: a unit or site that is not there is told before any step is made."""
@@ -270,7 +291,8 @@ class GradientLearner:
         numerics = spec.numerics
         batch = task.batch(step).to(numerics.device, getattr(torch, numerics.dtype))
         with torch.enable_grad():
-            followed = update(solo(state.kernel), _settings(spec).build(), trial, batch, step)
+            optimizer = _settings(spec).build(logarithmic=_logarithmic(spec))
+            followed = update(solo(state.kernel), optimizer, trial, batch, step)
         return StepRecord(moving.parameters, followed, trial.parameters, float(trial.loss))
 
 
@@ -278,6 +300,29 @@ def _settings(spec: Spec) -> Any:
     if spec.optimizer is None:
         raise UsageError("the gradient learner needs an optimizer: set optimizer.name.")
     return spec.optimizer
+
+
+def _logarithmic(spec: Spec) -> bool:
+    return getattr(spec.learner, "objective", "loss") == "log-loss"
+
+
+def _is_scaled(specs: Sequence[Spec]) -> bool:
+    learners: list[Any] = [spec.learner for spec in specs]
+    return any(learner.output_scale != 1 or learner.centred for learner in learners)
+
+
+def _descent(spec: Spec, task: Task) -> Descent | None:
+    """Return the rule of a plain gradient descent with coupled weight decay; None for every other."""
+    settings: Any = spec.optimizer
+    if settings is None or settings.name != "sgd" or spec.interventions:
+        return None
+    return Descent(
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        momentum=settings.momentum,
+        full_batch=task.stream is None,
+        constant=settings.rate == "constant" and not settings.warmup_steps,
+    )
 
 
 def _added_here(spec: Spec, stored: StateDict) -> tuple[str, ...]:
@@ -319,10 +364,13 @@ def _check_sites(module: torch.nn.Module, spec: Spec) -> None:
             raise unknown("site", str(site), known)
 
 
-def _source(spec: Spec, task: Task, module: torch.nn.Module, *, fast: bool, dtype: torch.dtype) -> Source:
+def _source(
+    spec: Spec, task: Task, module: torch.nn.Module, *, fast: bool, dtype: torch.dtype, is_scaled: bool
+) -> Source:
     private = module.to(spec.numerics.device).eval()
     return Source(
-        forward=module_forward(private, fast=fast),
+        forward=scaled(private, fast=fast) if is_scaled else module_forward(private, fast=fast),
+        plain=scaled(private) if is_scaled else None,
         # copies: what a measure does to its data must not reach the training
         probes={name: batch.to(spec.numerics.device, dtype, copy=True) for name, batch in task.probes.items()},
         facts=task.facts,
@@ -331,6 +379,7 @@ def _source(spec: Spec, task: Task, module: torch.nn.Module, *, fast: bool, dtyp
         eval_chunk=spec.numerics.eval_chunk,
         measure_seed=spec.seed.measure,
         loss=spec.learner.loss or task.loss,  # type: ignore[attr-defined]
+        descent=_descent(spec, task),
     )
 
 
@@ -338,7 +387,7 @@ def _clamped_source(source: Source, spec: Spec, states: list[dict[str, Tensor]],
     """Return the source whose forward passes see the clamps in force: the function as it is trained."""
     module = source.module
     assert module is not None
-    plain = module_forward(module)
+    plain = source.plain or module_forward(module)
 
     def forward(tensors: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         with clamped(module, spec.interventions, list(states), step, measuring=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -46,5 +47,49 @@ def loss_function(name: str, dtype: torch.dtype) -> Loss:
         if batch.targets is None:
             raise TypeError("this loss needs targets; the batch has none")
         return weighted_mean(each(outputs.to(dtype), batch.targets), batch.weights)
+
+    return loss
+
+
+SMALL = -30.0
+"""Where log(1 + e^x) and e^x are the same number in float64: from here down log softplus(x) is x."""
+
+
+def log_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the logarithm of each example's cross-entropy, (examples,): finite however small the loss is.
+
+    Example:
+        >>> log_cross_entropy(torch.tensor([[0.0, 1000.0]], dtype=torch.float64), torch.tensor([1])).tolist()
+        [-1000.0]
+    """
+    others = torch.ones_like(outputs, dtype=torch.bool).scatter(1, targets[:, None], False)
+    behind = outputs - outputs.gather(1, targets[:, None])
+    shift = torch.logsumexp(behind.masked_fill(~others, -torch.inf), 1)
+    # each branch sees only values it is exact for, so that no gradient is NaN
+    exact = functional.softplus(shift.clamp(min=SMALL)).log()
+    return torch.where(shift < SMALL, shift, exact)
+
+
+def log_loss_function(name: str, dtype: torch.dtype) -> Loss:
+    """Return the logarithm of the loss called ``name``, computed in ``dtype`` without passing through the loss.
+
+    Raises:
+        UsageError: there is no such loss.
+    """
+    if name not in LOSSES:
+        raise unknown("loss", name, LOSSES)
+
+    def loss(outputs: Tensor, batch: Batch) -> Tensor:
+        if batch.targets is None:
+            raise TypeError("this loss needs targets; the batch has none")
+        outputs = outputs.to(dtype)
+        if name == "cross-entropy":
+            each = log_cross_entropy(outputs, batch.targets)
+        else:
+            each = LOSSES[name](outputs, batch.targets).log()
+        if batch.weights is None:
+            return torch.logsumexp(each, 0) - math.log(len(each))
+        weights = batch.weights.to(dtype)
+        return torch.logsumexp(each + weights.log(), 0) - weights.sum().log()
 
     return loss

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from grokscope.settings import MOST_STEPS, LearnerSettings, OptimizerSettings
 
@@ -19,6 +20,8 @@ class GradientSettings(LearnerSettings):
     of an example below about 6e-8 and its gradient at the target's logit are 0, while the other logits are
     still pushed down, which causes slingshots. ``l1`` adds l1 · ‖θ‖₁ over all parameters to what is
     descended; ``step/loss`` stays the loss of the data, so that runs with and without it can be compared.
+    ``output_scale`` and ``centred`` make any model lazy (Chizat et al. 2019): it then trains, and is measured, as
+    α (f(θ) − f(θ_0)), with the parameters of f.
     """
 
     name: Literal["gradient"] = "gradient"
@@ -27,6 +30,17 @@ class GradientSettings(LearnerSettings):
     loss: Literal["cross-entropy", "mean-squared-error"] | None = None
     loss_dtype: Literal["float32", "float64"] = "float64"
     l1: float = Field(default=0.0, ge=0, description="weight of the penalty, the sum of |θ| over all parameters")
+    objective: Literal["loss", "log-loss"] = Field(
+        default="loss", description="what is descended: the logarithm of the loss neither underflows nor saturates"
+    )
+    output_scale: float = Field(default=1.0, gt=0, description="α: the outputs are α f(x), and lazy for a large α")
+    centred: bool = Field(default=False, description="whether the outputs at the start are taken off: α (f − f_0)")
+
+    @model_validator(mode="after")
+    def _one_objective(self) -> GradientSettings:
+        if self.objective == "log-loss" and self.l1:
+            raise ValueError("l1 is added to the loss, of which log-loss descends the logarithm: set l1 = 0")
+        return self
 
     def build(self, *, ensemble: bool = False) -> Learner:
         """Return the learner, or the ensemble of such learners."""
@@ -37,12 +51,28 @@ class GradientSettings(LearnerSettings):
 
 
 class SGDSettings(OptimizerSettings):
-    """Stochastic gradient descent; weight decay is coupled (added to the gradient)."""
+    """Stochastic gradient descent; weight decay is coupled (added to the gradient).
+
+    ``rate`` says how the learning rate η changes, to follow a gradient flow for long: ``norm-scheduled`` is
+    η max(1, ‖θ_0‖ / ‖θ‖)^``norm_power`` (2(L - 1) for an L-homogeneous model), ``loss-normalised`` is η / loss; both
+    at most ``largest_rate``. The sum of the rates is logged as ``clock/time``, or its logarithm as ``clock/log_time``.
+    """
 
     name: Literal["sgd"] = "sgd"
     learning_rate: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     nesterov: bool = False
+    rate: Literal["constant", "norm-scheduled", "loss-normalised"] = "constant"
+    largest_rate: float | None = Field(default=None, gt=0, description="what a rate that changes may grow to")
+    norm_power: float = Field(default=2.0, ge=0)
+
+    @model_validator(mode="after")
+    def _rate_fits(self) -> SGDSettings:
+        if self.rate == "constant" and self.largest_rate is not None:
+            raise ValueError("a constant rate has no largest_rate: set rate to norm-scheduled or loss-normalised")
+        if self.rate != "constant" and self.momentum:
+            raise ValueError(f"rate = {self.rate!r} follows a gradient flow, which has no momentum: set momentum = 0")
+        return self
 
     def build(self, **per_member: Any) -> Any:
         """Return the optimizer; ``per_member`` replaces learning_rate and weight_decay by tensors."""
@@ -50,8 +80,17 @@ class SGDSettings(OptimizerSettings):
         from grokscope.learners.optim.sgd import SGD
 
         rate = per_member.get("learning_rate", self.learning_rate)
-        decay = per_member.get("weight_decay", self.weight_decay)
-        return SGD(Schedule(rate, self.warmup_steps), decay, self.momentum, self.nesterov)
+        return SGD(
+            Schedule(rate, self.warmup_steps),
+            per_member.get("weight_decay", self.weight_decay),
+            self.momentum,
+            self.nesterov,
+            self.rate,
+            math.inf if self.largest_rate is None else self.largest_rate,
+            self.norm_power,
+            per_member.get("logarithmic", False),
+            per_member.get("members"),
+        )
 
 
 class AdamSettings(OptimizerSettings):

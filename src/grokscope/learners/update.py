@@ -152,7 +152,7 @@ def update(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, s
     moving.loss, gradients = gradient(kernel, moving, batch, step)
     with torch.no_grad():
         gradients = _apply(kernel, "gradient", gradients, moving.interventions, step, kernel.lift)
-        optimizer.update(moving.parameters, gradients, moving.optimizer, step)
+        optimizer.update(moving.parameters, gradients, moving.optimizer, step, moving.loss)
         moving.parameters = _apply(kernel, "parameters", moving.parameters, moving.interventions, step, kernel.lift)
     return gradients
 

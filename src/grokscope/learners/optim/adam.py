@@ -28,7 +28,9 @@ class Adam:
         """Return zero first and second moments."""
         return {f"{moment}.{n}": torch.zeros_like(p) for n, p in parameters.items() for moment in ("mean", "square")}
 
-    def update(self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: Step) -> None:
+    def update(
+        self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: Step, loss: Tensor | None = None
+    ) -> None:
         """Take update ``step`` in place."""
         rate = self.schedule.at(step)
         unbias_mean = 1 - self.beta1 ** (step + 1)

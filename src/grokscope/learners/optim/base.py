@@ -25,8 +25,10 @@ class Optimizer(Protocol):
         """Return the state before the first update, by name."""
         ...
 
-    def update(self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: Step) -> None:
-        """Take update ``step`` (from 0)."""
+    def update(
+        self, parameters: Tensors, gradients: Tensors, state: dict[str, Tensor], step: Step, loss: Tensor | None = None
+    ) -> None:
+        """Take update ``step`` (from 0); ``loss`` is the value that was descended, () or (members,)."""
         ...
 
 
@@ -48,6 +50,12 @@ class Schedule:
         if step >= self.warmup_steps:
             return self.learning_rate
         return self.learning_rate * (step / self.warmup_steps)
+
+    def time(self, steps: int) -> Scalar:
+        """Return the sum of the learning rates of the first ``steps`` updates: time as gradient flow counts it."""
+        warming = min(steps, self.warmup_steps)
+        ramp = warming * (warming - 1) / (2 * self.warmup_steps) if warming else 0.0
+        return self.learning_rate * (ramp + steps - warming)
 
 
 def along(value: Scalar, parameter: Tensor) -> Scalar:
