@@ -54,8 +54,9 @@ class SGDSettings(OptimizerSettings):
     """Stochastic gradient descent; weight decay is coupled (added to the gradient).
 
     ``rate`` says how the learning rate η changes, to follow a gradient flow for long: ``norm-scheduled`` is
-    η max(1, ‖θ_0‖ / ‖θ‖)^``norm_power`` (2(L - 1) for an L-homogeneous model), ``loss-normalised`` is η / loss; both
-    at most ``largest_rate``. The sum of the rates is logged as ``clock/time``, or its logarithm as ``clock/log_time``.
+    η max(1, ‖θ_0‖ / ‖θ‖)^``norm_power`` (2(L - 1) for an L-homogeneous model), ``loss-normalised`` is η / loss but at
+    least ``least_rate``; both are at most ``largest_rate``. The sum of the rates is logged as ``clock/time``, or its
+    logarithm as ``clock/log_time``.
     """
 
     name: Literal["sgd"] = "sgd"
@@ -64,12 +65,15 @@ class SGDSettings(OptimizerSettings):
     nesterov: bool = False
     rate: Literal["constant", "norm-scheduled", "loss-normalised"] = "constant"
     largest_rate: float | None = Field(default=None, gt=0, description="what a rate that changes may grow to")
+    least_rate: float | None = Field(default=None, gt=0, description="what a loss-normalised rate may fall to")
     norm_power: float = Field(default=2.0, ge=0)
 
     @model_validator(mode="after")
     def _rate_fits(self) -> SGDSettings:
         if self.rate == "constant" and self.largest_rate is not None:
             raise ValueError("a constant rate has no largest_rate: set rate to norm-scheduled or loss-normalised")
+        if self.rate != "loss-normalised" and self.least_rate is not None:
+            raise ValueError(f"rate = {self.rate!r} has no least_rate: only loss-normalised has")
         if self.rate != "constant" and self.momentum:
             raise ValueError(f"rate = {self.rate!r} follows a gradient flow, which has no momentum: set momentum = 0")
         return self
@@ -87,6 +91,7 @@ class SGDSettings(OptimizerSettings):
             self.nesterov,
             self.rate,
             math.inf if self.largest_rate is None else self.largest_rate,
+            self.least_rate or 0.0,
             self.norm_power,
             per_member.get("logarithmic", False),
             per_member.get("members"),

@@ -22,9 +22,9 @@ class SGD:
 
     - ``norm-scheduled``: η max(1, ‖θ_0‖ / ‖θ‖)^``norm_power``, at most ``largest_rate``. For an L-homogeneous model
       the power 2(L - 1) keeps η times the sharpness constant while the norm decays.
-    - ``loss-normalised``: min(``largest_rate``, η / loss), the loss being that before the step. With the
-      logarithm of the loss as ``logarithmic`` objective the step is taken on log loss, of which loss and gradient
-      do not underflow.
+    - ``loss-normalised``: max(``least_rate``, η / loss), the loss being that before the step, at most
+      ``largest_rate``. With the logarithm of the loss as ``logarithmic`` objective the step is taken on log loss, of
+      which loss and gradient do not underflow.
 
     The sum of the rates is the time of the flow. ``members`` says how many members the tensors stack.
     """
@@ -35,6 +35,7 @@ class SGD:
     nesterov: bool = False
     rate: Rate = "constant"
     largest_rate: float = math.inf
+    least_rate: float = 0.0
     norm_power: float = 2.0
     logarithmic: bool = False
     members: int | None = None
@@ -97,6 +98,7 @@ class SGD:
             chosen = torch.minimum(base * growth, cap)
             return chosen.log(), chosen
         log_loss = loss.double() if self.logarithmic else loss.double().log()
-        log_rate = torch.minimum(cap.log(), base.log() - log_loss)
+        floor = torch.full_like(base, self.least_rate)
+        log_rate = torch.minimum(cap.log(), torch.maximum(floor.log(), base.log() - log_loss))
         # a step on log L follows ∇L / L
         return log_rate, (log_rate + log_loss).exp() if self.logarithmic else log_rate.exp()
