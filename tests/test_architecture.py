@@ -31,7 +31,7 @@ FORBIDDEN: list[tuple[str, tuple[str, ...]]] = [
     ("store", ("torch", "learners")),
     ("analysis", ("torch", "learners", "models")),
     ("report", ("torch", "learners", "scipy")),
-    ("theory", ("learners", "measures")),
+    ("theory", ("learners", "measures", "snapshot", "tasks", "models", "loop", "store", "execution")),
     # it looks at trainings that are not ours
     ("monitor", ("learners", "loop.loop", "tasks", "models", "report", "claims")),
     ("sinks", ("monitor", "measures", "store", "execution")),

@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 
-_PACKAGES = ("linalg", "measures")
+_PACKAGES = ("linalg", "measures", "theory")
 
 
 def __getattr__(name: str) -> Any:

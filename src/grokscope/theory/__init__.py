@@ -1,0 +1,35 @@
+"""What theory says of a training's data without training: solutions, each with a certificate, and forecasts.
+
+NumPy float64 in and out; tensors are taken as arrays. A function is loaded when it is first used, as in
+``gs.theory.max_l2_margin``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grokscope.theory.certificate import Certificate as Certificate
+    from grokscope.theory.margin import kernel_margin as kernel_margin
+    from grokscope.theory.margin import max_l2_margin as max_l2_margin
+
+_HOMES = {
+    "Certificate": "certificate",
+    "kernel_margin": "margin",
+    "max_l2_margin": "margin",
+}
+"""In which module of the package each public name is."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name.startswith("_") or find_spec(f"{__name__}.{name}") is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
