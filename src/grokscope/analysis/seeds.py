@@ -135,3 +135,22 @@ def envelope(
         shared = np.intersect1d(shared, steps)
     stacked = np.stack([values[np.isin(steps, shared)] for steps, values in curves])
     return shared, stacked.min(0), np.median(stacked, axis=0), stacked.max(0)
+
+
+def envelope_between(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the same of curves at positions of their own (times, say): between points each is interpolated.
+
+    Shape and order as :func:`envelope`; the positions are all those that lie inside the range of every curve.
+
+    Example:
+        >>> one, two = (np.array([0, 2]), np.array([0.0, 2.0])), (np.array([0, 1, 2]), np.array([1.0, 1.0, 4.0]))
+        >>> [column.tolist() for column in envelope_between([one, two])]
+        [[0, 1, 2], [0.0, 1.0, 2.0], [0.5, 1.0, 3.0], [1.0, 1.0, 4.0]]
+    """
+    first, last = max(at.min() for at, _ in curves), min(at.max() for at, _ in curves)
+    every = np.unique(np.concatenate([at for at, _ in curves]))
+    shared = every[(every >= first) & (every <= last)]
+    stacked = np.stack([np.interp(shared, at, values) for at, values in curves])
+    return shared, stacked.min(0), np.median(stacked, axis=0), stacked.max(0)

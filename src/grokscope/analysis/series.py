@@ -64,3 +64,14 @@ def running_median(values: np.ndarray, width: int = 3) -> np.ndarray:
     """
     padded = np.pad(values, width // 2, mode="edge")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=-1)
+
+
+def on_clock(clock: tuple[np.ndarray, np.ndarray], steps: np.ndarray) -> np.ndarray:
+    """Return where ``steps`` lie on a clock, (points,), by its steps and times; NaN outside of what it covers.
+
+    Example:
+        >>> on_clock((np.array([0, 10]), np.array([0.0, 1.0])), np.array([5, 20])).tolist()
+        [0.5, nan]
+    """
+    # held at its last time, the clock would put what comes later where nothing happened
+    return np.interp(steps, *clock, left=np.nan, right=np.nan)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from grokscope.analysis.series import Series
+from grokscope.analysis.series import Series, on_clock
 
 
 class Level(BaseModel):
@@ -133,7 +133,7 @@ def level_crossing(series: Series, level: Level, *, sustain: int, axis: str = "s
     """
     try:
         steps, values = series(level.key)
-        positions = steps.astype(float) if axis == "step" else _on_clock(series, axis, steps)
+        positions = steps.astype(float) if axis == "step" else on_clock(series(axis), steps)
     except (KeyError, ValueError):
         return None
     if not len(values):
@@ -147,12 +147,6 @@ def level_crossing(series: Series, level: Level, *, sustain: int, axis: str = "s
         direction = "rising" if end > start else "falling"
     placed = ~np.isnan(positions)
     return crossing(positions[placed], values[placed], target, sustain=sustain, direction=direction)
-
-
-def _on_clock(series: Series, clock: str, steps: np.ndarray) -> np.ndarray:
-    clock_steps, times = series(clock)
-    # held at its last time, the clock would put a later crossing where nothing happened
-    return np.interp(steps, clock_steps, times, left=np.nan, right=np.nan)
 
 
 def transition(series: Series, rule: TransitionRule) -> Transition:

@@ -18,7 +18,7 @@ from grokscope.report.decimate import kept_points
 from grokscope.report.spectrum import spectrum
 from grokscope.report.steps import StepAxis
 
-__all__ = ["Band", "Curve", "Figure", "band", "lines", "spectrum"]
+__all__ = ["Band", "Curve", "Figure", "Vertical", "band", "lines", "spectrum"]
 
 Figure = dict[str, Any]
 MARKED = 40
@@ -46,6 +46,18 @@ class Band:
     name: str
     start: float | None
     end: float | None
+
+
+@dataclass(frozen=True)
+class Vertical:
+    """A moment, drawn as a vertical line: ``at`` in the units of the axis; ``low`` to ``high`` shade a range."""
+
+    name: str
+    at: float
+    colour: str = "#000000"
+    dash: Literal["solid", "dash", "dot", "dashdot"] = "dash"
+    low: float | None = None
+    high: float | None = None
 
 
 def band(
@@ -82,6 +94,7 @@ def lines(
     right_title: str | None = None,
     right_log: bool = False,
     y_range: tuple[float, float] | None = None,
+    verticals: Sequence[Vertical] = (),
 ) -> Figure:
     """Return curves over steps, with phases shaded behind them and named in a row above.
 
@@ -100,6 +113,7 @@ def lines(
         right_title: what the curves with ``axis="right"`` are.
         right_log: whether their axis is logarithmic.
         y_range: both ends of the left axis in values, instead of what the data needs.
+        verticals: moments; those outside the axis are left out.
 
     Raises:
         UsageError: arrays of a curve differ in length, a step is negative, or a curve is on a right
@@ -123,6 +137,8 @@ def lines(
         if kept < len(curve.steps):
             shortened[curve.name] = [kept, len(curve.steps)]
     data += [_phase_entry(name) for name in dict.fromkeys(one.name for one in shown)]
+    moments = [one for one in verticals if _inside(one, steps)]
+    data += [_vertical_entry(one) for one in moments]
     notes = []
     if shortened:
         drawn, total = (sum(pair[which] for pair in shortened.values()) for which in (0, 1))
@@ -131,7 +147,7 @@ def lines(
     more: dict[str, Any] = {
         "xaxis": steps.layout(x_title, notes),
         "yaxis": _value_axis(y_title, on_left, log_y, y_range),
-        "shapes": [_shape(one, steps) for one in shown],
+        "shapes": [*(_shape(one, steps) for one in shown), *(s for one in moments for s in _vertical(one, steps))],
         "meta": {"decimated": shortened},
         "showlegend": True,
     }
@@ -245,6 +261,30 @@ def _shape(one: Band, steps: StepAxis) -> dict[str, Any]:
         "layer": "below",
         "line": {"width": 0}, "fillcolor": theme.phase_colour(one.name),
         "opacity": theme.phase_opacity(one.name), "name": theme.plain(one.name),
+    }  # fmt: skip
+
+
+def _inside(one: Vertical, steps: StepAxis) -> bool:
+    low, high = steps.bounds()
+    return low <= one.at <= high
+
+
+def _vertical(one: Vertical, steps: StepAxis) -> list[dict[str, Any]]:
+    low, high = steps.bounds()
+    whole = {"xref": "x", "yref": "paper", "y0": 0, "y1": 1}
+    line = {"color": one.colour, "dash": one.dash, "width": 1.8}
+    shapes: list[dict[str, Any]] = [{"type": "line", "x0": one.at, "x1": one.at, "line": line, **whole}]
+    if one.low is not None and one.high is not None and one.high > one.low:
+        ends = {"x0": max(one.low, low), "x1": min(one.high, high)}
+        shapes.append({"type": "rect", **ends, **whole, "fillcolor": one.colour, "opacity": 0.08, "line": {"width": 0}})
+    return shapes
+
+
+def _vertical_entry(one: Vertical) -> dict[str, Any]:
+    """Return an invisible trace that names a vertical line in the legend."""
+    return {
+        "type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": theme.plain(one.name),
+        "line": {"color": one.colour, "dash": one.dash, "width": 1.8}, "hoverinfo": "skip",
     }  # fmt: skip
 
 
