@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from grokscope.theory.certificate import Certificate as Certificate
     from grokscope.theory.margin import kernel_margin as kernel_margin
+    from grokscope.theory.margin import max_l1_margin as max_l1_margin
     from grokscope.theory.margin import max_l2_margin as max_l2_margin
 
 _HOMES = {
     "Certificate": "certificate",
     "kernel_margin": "margin",
+    "max_l1_margin": "margin",
     "max_l2_margin": "margin",
 }
 """In which module of the package each public name is."""

@@ -13,6 +13,7 @@ import numpy as np
 from grokscope.errors import UsageError
 from grokscope.theory.arrays import Array, kernel, real, signs
 from grokscope.theory.certificate import Certificate
+from grokscope.theory.linear_programme import least_sum
 from grokscope.theory.quadratic import nonnegative_minimum
 
 ROUNDING = 1e-13
@@ -78,17 +79,35 @@ def max_l2_margin(x: Any, y: Any) -> LinearMargin:
         (2.23607, array([0.89443, 0.44721]))
     """
     rows, unit = _rows(x, y)
-    dual = _hard_dual(rows @ rows.T)
-    w = rows.T @ dual
+    w, dual = _separator(rows, unit)
     margins = rows @ w
-    if margins.min() <= 0:
-        raise _inseparable("linear classifier without bias", unit * np.linalg.norm(w) / dual.sum())
     squared = float(w @ w)
     dual = dual * (dual.sum() / squared)
     solution = w / margins.min() / unit
     norm = float(np.linalg.norm(solution))
     certificate = _certificate(squared, margins, dual.sum(), unit**2)
     return LinearMargin(solution, solution / norm, 1 / norm, dual / unit**2, certificate)
+
+
+def max_l1_margin(x: Any, y: Any) -> LinearMargin:
+    """Return argmin ‖w‖_1 such that y_i w·x_i ≥ 1: a linear classifier of maximal L1 margin.
+
+    x (n, d), y (n,) of −1 and 1; where several w are best, one that is sparse. Column generation makes d = 100 000
+    with n = 256 a matter of seconds, and the certificate is over all features. Raises as :func:`max_l2_margin` does.
+    Source: Lyu et al. 2024, corollary 3.7.
+
+    Example:
+        >>> found = max_l1_margin([[2, 1], [1, 3]], [1, 1])
+        >>> round(found.margin, 6), found.solution.round(6)
+        (1.666667, array([0.4, 0.2]))
+    """
+    rows, unit = _rows(x, y)
+    w, dual = least_sum(rows, _separator(rows, unit)[0])
+    dual = dual / np.abs(dual @ rows).max()
+    solution = w / float((rows @ w).min()) / unit
+    norm = float(np.abs(solution).sum())
+    certificate = Certificate(primal=norm, dual=float(dual.sum()) / unit, residual=0.0)
+    return LinearMargin(solution, solution / norm, 1 / norm, dual / unit, certificate)
 
 
 def kernel_margin(gram: Any, y: Any) -> KernelMargin:
@@ -125,6 +144,15 @@ def _rows(x: Any, y: Any) -> tuple[Array, float]:
     labels = signs(y, count=len(inputs))
     unit = float(np.abs(inputs).max()) or 1.0
     return inputs / unit * labels[:, None], unit
+
+
+def _separator(rows: Array, unit: float) -> tuple[Array, Array]:
+    """Return the w of maximal L2 margin up to a factor, and its multipliers, Σ_i a_i rows_i = w."""
+    dual = _hard_dual(rows @ rows.T)
+    w = rows.T @ dual
+    if (rows @ w).min() <= 0:
+        raise _inseparable("linear classifier without bias", unit * np.linalg.norm(w) / dual.sum())
+    return w, dual
 
 
 def _certificate(squared: float, margins: Array, total: float, unit: float) -> Certificate:
