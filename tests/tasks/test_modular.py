@@ -117,3 +117,15 @@ def test_settings_out_of_range_are_refused(task: dict[str, Any], message: str) -
     }
     with pytest.raises(UsageError, match=message):
         resolve(tree)
+
+
+def test_without_the_equals_sign_there_are_two_tokens_and_p_outputs() -> None:
+    p = 7
+    with_sign = ModularAddition(modulus=p, train_fraction=0.5).build(Seeds.derive(3))
+    task = ModularAddition(modulus=p, train_fraction=0.5, equals_sign=False).build(Seeds.derive(3))
+    assert task.facts.outputs == task.facts.classes == p
+    assert task.facts.sequence is not None
+    assert (task.facts.sequence.length, task.facts.sequence.vocabulary) == (2, p)
+    assert (task.facts.sequence.answers, task.facts.sequence.constant) == ((1,), ())
+    assert torch.equal(task.probes["train"].inputs, with_sign.probes["train"].inputs[:, :2])
+    assert torch.equal(task.probes["test"].targets, with_sign.probes["test"].targets)  # type: ignore[arg-type]

@@ -32,11 +32,15 @@ class ModularTable(TaskSettings):
     Probes: ``train``, ``test``, ``all`` (lexicographic) and, where the operation commutes, ``leak_free``,
     the test pairs (a, b) whose mirror image (b, a) is not trained on: a model that has only learned that
     the operation commutes answers the other test pairs.
+
+    Without ``equals_sign`` the inputs are (a, b) alone and a model has p outputs, as perceptrons on two one-hot
+    numbers have.
     """
 
     cites: ClassVar[tuple[str, ...]] = ("power2022",)
     modulus: int = Field(default=113, ge=2, description="p, an integer >= 2")
     train_fraction: float = Field(default=0.3, gt=0, lt=1, description="share of the p² pairs trained on")
+    equals_sign: bool = Field(default=True, description='whether the token "=" follows each pair')
 
     @model_validator(mode="after")
     def _both_sides(self) -> ModularTable:
@@ -66,7 +70,8 @@ class ModularTable(TaskSettings):
         trained[order[: self.train_pairs]] = True
         a, b = np.divmod(np.arange(p * p), p)
         labels = results(operation, p, seeds.split)
-        tokens = torch.tensor(np.stack([a, b, np.full(p * p, p)], axis=1))
+        extra = int(self.equals_sign)
+        tokens = torch.tensor(np.stack([a, b, np.full(p * p, p)][: 2 + extra], axis=1))
         targets = torch.tensor(labels.flatten())
 
         def pairs(chosen: np.ndarray) -> Batch:
@@ -77,11 +82,17 @@ class ModularTable(TaskSettings):
         if operation in SYMMETRIC:
             probes["leak_free"] = pairs(~trained & ~trained[b * p + a])
         facts = Facts(
-            outputs=p + 1,
+            outputs=p + extra,
             classes=p,
             chance=_chance(operation, labels),
             group=GroupStructure(kind="cyclic", table=labels) if operation in CYCLIC else None,
-            sequence=SequenceLayout(length=3, vocabulary=p + 1, positions=("a", "b", "="), answers=(2,), constant=(2,)),
+            sequence=SequenceLayout(
+                length=2 + extra,
+                vocabulary=p + extra,
+                positions=("a", "b", "=")[: 2 + extra],
+                answers=(1 + extra,),
+                constant=(2,) if extra else (),
+            ),
         )
         return Task(facts=facts, probes={name: b for name, b in probes.items() if len(b)}, train=probes["train"])
 
