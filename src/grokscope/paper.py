@@ -103,7 +103,9 @@ class Figure:
 
     It is called with the runs (seeds of one experiment) and their phases as dictionaries. ``keys`` are
     the scalars it shows, ``arrays`` the names of the arrays; a page has it where a run stored any of these.
-    ``caption`` says what to see.
+    ``caption`` says what to see. With ``together`` it is drawn once, of all its experiments (the cells of a sweep,
+    say): called with the runs of each by its name, those there are, in the order of ``experiments``, and shown on
+    the page of the first of them.
     """
 
     id: str
@@ -113,6 +115,7 @@ class Figure:
     keys: tuple[str, ...] = ()
     caption: str = ""
     arrays: tuple[str, ...] = ()
+    together: bool = False
 
     def __post_init__(self) -> None:
         if ":" not in self.function:

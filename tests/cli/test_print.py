@@ -13,7 +13,7 @@ from grokscope.execution import reporting
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first two figures only: each takes a good part of a second."""
-    monkeypatch.setattr(reporting, "figures_of", lambda runs, whole=reporting.figures_of: whole(runs)[:2])
+    monkeypatch.setattr(reporting, "figures_of", lambda *given, whole=reporting.figures_of: whole(*given)[:2])
 
 
 @pytest.mark.usefixtures("few")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,40 @@ from grokscope.analysis.transitions import TransitionRule, transition
 from grokscope.claims import Verdict
 from grokscope.errors import UsageError
 from grokscope.execution.cite import citations_of
-from grokscope.execution.judge import verdicts_on
+from grokscope.execution.judge import speaks, verdicts_on
 from grokscope.execution.parent import same_origin
+from grokscope.paper import Figure, Paper
 from grokscope.recipes.branches import branch_figures
 from grokscope.recipes.measured import measured_figures, told_phases
 from grokscope.registry import PAPERS, load
 from grokscope.report.page import page
 from grokscope.report.printing import print_figures
 from grokscope.report.runs import describe
-from grokscope.store import StoredRun, atomic_write
+from grokscope.store import ENDED, StoredRun, atomic_write, find_runs, open_run
+
+Siblings = Mapping[str, Sequence[StoredRun]]
+"""Runs by the name of their experiment: those of a paper at one scale."""
+Drawn = tuple[str, str, str, dict[str, Any]]
+"""(id, title, caption, Plotly figure)."""
 
 
 def write_report(
-    runs: Sequence[StoredRun], path: str | Path | None = None, *, verdicts: Sequence[Verdict] | None = None
+    runs: Sequence[StoredRun],
+    path: str | Path | None = None,
+    *,
+    verdicts: Sequence[Verdict] | None = None,
+    siblings: Siblings | None = None,
 ) -> Path:
     """Write the page of ``runs`` and return its path: ``report.html`` of the first run unless given.
 
-    ``verdicts`` are those to show; absent, those that these runs alone allow.
+    ``verdicts`` are those to show; absent, those that these runs alone allow. ``siblings`` are the runs of the
+    paper's experiments for figures of several; absent, those that lie beside ``runs``.
 
     Raises:
         UsageError: the runs are of different experiments, or none is given.
     """
     target = Path(path) if path is not None else runs[0].directory / "report.html"
-    atomic_write(target, render(runs, verdicts).encode())
+    atomic_write(target, render(runs, verdicts, siblings).encode())
     return target
 
 
@@ -50,7 +61,9 @@ def write_print(runs: Sequence[StoredRun], directory: str | Path, formats: Seque
     return print_figures(figures_of(runs), directory, formats)
 
 
-def render(runs: Sequence[StoredRun], verdicts: Sequence[Verdict] | None = None) -> str:
+def render(
+    runs: Sequence[StoredRun], verdicts: Sequence[Verdict] | None = None, siblings: Siblings | None = None
+) -> str:
     """Return the page of ``runs`` as HTML."""
     _check(runs)
     first = runs[0]
@@ -64,7 +77,7 @@ def render(runs: Sequence[StoredRun], verdicts: Sequence[Verdict] | None = None)
         title=known.get(experiment, f"{paper_name}/{experiment}"),
         subtitle=_subtitle(runs, paper.title if paper is not None else None),
         facts=_facts(first, crossings),
-        figures=figures_of(runs),
+        figures=figures_of(runs, siblings),
         claims=[verdict.as_dict() for verdict in (verdicts_on(runs) if verdicts is None else verdicts)],
         phases=phases,
         sensitivity=varied,
@@ -87,8 +100,8 @@ def _check(runs: Sequence[StoredRun]) -> None:
         raise UsageError("a report shows forks beside forks of the same state: give a branch and its control.")
 
 
-def figures_of(runs: Sequence[StoredRun]) -> list[tuple[str, str, str, dict[str, Any]]]:
-    """Return (id, title, caption, Plotly figure) of what the paper of ``runs`` draws of them.
+def figures_of(runs: Sequence[StoredRun], siblings: Siblings | None = None) -> list[Drawn]:
+    """Return what the paper of ``runs`` draws of them, and together with their ``siblings``.
 
     Figures of which the runs stored nothing are left out.
     """
@@ -99,18 +112,54 @@ def figures_of(runs: Sequence[StoredRun]) -> list[tuple[str, str, str, dict[str,
     phases = _phases_of(runs)
     if spec["paper"] not in PAPERS:
         return measured_figures(runs, phases)
+    paper: Paper = PAPERS.get(spec["paper"])
     figures = []
-    for figure in PAPERS.get(spec["paper"]).figures:
-        # a run with a recording plan of its own may lack what a figure shows
-        stored = any(run.has(key) for run in runs for key in figure.keys) or any(
-            name in figure.arrays for run in runs for name in run.arrays()
-        )
-        if spec["experiment"] not in figure.experiments or not stored:
+    for figure in paper.figures:
+        if spec["experiment"] not in figure.experiments:
             continue
-        drawn = load(figure.function)(runs, phases)
-        if drawn["data"]:
+        if figure.together:
+            drawn = _drawn_together(figure, spec["experiment"], _beside(runs, figure) if siblings is None else siblings)
+        else:
+            drawn = load(figure.function)(runs, phases) if _stored(figure, runs) else {}
+        if drawn.get("data"):
             figures.append((figure.id, figure.title, figure.caption, drawn))
     return figures
+
+
+def _drawn_together(figure: Figure, experiment: str, siblings: Siblings) -> dict[str, Any]:
+    """Return a figure of several experiments on the page of the first that has runs; nothing on another's."""
+    given = {name: list(siblings[name]) for name in figure.experiments if siblings.get(name)}
+    if next(iter(given), None) != experiment or not _stored(figure, [run for runs in given.values() for run in runs]):
+        return {}
+    return load(figure.function)(given)
+
+
+def _stored(figure: Figure, runs: Sequence[StoredRun]) -> bool:
+    """Tell whether a run has what a figure shows: one with a recording plan of its own may lack it."""
+    return any(run.has(key) for run in runs for key in figure.keys) or any(
+        name in figure.arrays for run in runs for name in run.arrays()
+    )
+
+
+def _beside(runs: Sequence[StoredRun], figure: Figure) -> Siblings:
+    """Return the ended runs of a figure's experiments, of the scale and seeds of ``runs``, that lie beside them.
+
+    Only runs with the paper's own settings are siblings; of several of one experiment and seed the last copy is.
+    """
+    if not all(speaks(run) for run in runs):
+        return {}
+    wanted = {run.spec["seed"]["base"] for run in runs}
+    folder = runs[0].directory.resolve().parents[1]
+    found: dict[str, dict[int, StoredRun]] = {}
+    for name in figure.experiments:
+        for path in find_runs(folder / name):
+            run = open_run(path)
+            seed = run.spec["seed"]["base"]
+            alike = run.spec["scale"] == runs[0].spec["scale"] and seed in wanted
+            if alike and run.status in ENDED and speaks(run):
+                found.setdefault(name, {})[seed] = run
+    found[runs[0].spec["experiment"]] = {run.spec["seed"]["base"]: run for run in runs}
+    return {name: [by_seed[seed] for seed in sorted(by_seed)] for name, by_seed in found.items()}
 
 
 def _phases_of(runs: Sequence[StoredRun]) -> list[dict[str, Any]]:

@@ -103,6 +103,9 @@ def reproduce(
             verdicts=[
                 v for v in verdicts if experiment in paper.claim(v.id).at(scale).experiments and v.paper == paper.id
             ],
+            siblings={
+                name: [found[paper.id][seed][name] for seed in seeds] for other, name in wanted if other is paper
+            },
         )
         for paper, experiment in wanted
     ]
