@@ -36,9 +36,18 @@ KINDS: dict[str, tuple[Registry[Any], type[Part]]] = {
     "intervention": (registry.INTERVENTIONS, InterventionSettings),
 }
 BUILTIN = {
-    "task": ["modular-addition", "modular-arithmetic", "monitored"],
-    "model": ["mlp", "modular-transformer", "monitored"],
-    "learner": ["gradient", "monitored"],
+    "task": [
+        "sparse-classification",
+        "margin-gaussian",
+        "images",
+        "student-teacher",
+        "modular-addition",
+        "modular-arithmetic",
+        "monitored",
+        "polynomial-regression",
+    ],
+    "model": ["mlp", "diagonal-network", "scaled-perceptron", "modular-transformer", "monitored", "polynomial-student"],
+    "learner": ["gradient", "diagonal-flow", "monitored", "polynomial-reduction"],
     "optimizer": ["adam", "adamw", "sgd"],
     "intervention": [
         "activation-clamp",

@@ -27,6 +27,14 @@ ENTRIES: Mapping[str, str] = {
   eprint = {1706.08498},
   archivePrefix = {arXiv}
 }""",
+    "chizat2019": """@inproceedings{chizat2019lazy,
+  title = {On Lazy Training in Differentiable Programming},
+  author = {Chizat, Lenaic and Oyallon, Edouard and Bach, Francis},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2019},
+  eprint = {1812.07956},
+  archivePrefix = {arXiv}
+}""",
     "clauset2009": """@article{clauset2009power,
   title = {Power-Law Distributions in Empirical Data},
   author = {Clauset, Aaron and Shalizi, Cosma Rohilla and Newman, M. E. J.},
@@ -248,6 +256,14 @@ ENTRIES: Mapping[str, str] = {
   eprint = {1906.05890},
   archivePrefix = {arXiv}
 }""",
+    "lyu2024": """@inproceedings{lyu2024dichotomy,
+  title = {Dichotomy of Early and Late Phase Implicit Biases Can Provably Induce Grokking},
+  author = {Lyu, Kaifeng and Jin, Jikai and Li, Zhiyuan and Du, Simon S. and Lee, Jason D. and Hu, Wei},
+  booktitle = {International Conference on Learning Representations},
+  year = {2024},
+  eprint = {2311.18817},
+  archivePrefix = {arXiv}
+}""",
     "madry2018": """@inproceedings{madry2018towards,
   title = {Towards Deep Learning Models Resistant to Adversarial Attacks},
   author = {M{\\k{a}}dry, Aleksander and Makelov, Aleksandar and Schmidt, Ludwig and Tsipras, Dimitris and
@@ -446,6 +462,15 @@ ENTRIES: Mapping[str, str] = {
   pages = {867--897},
   year = {2013}
 }""",
+    "woodworth2020": """@inproceedings{woodworth2020kernel,
+  title = {Kernel and Rich Regimes in Overparametrized Models},
+  author = {Woodworth, Blake and Gunasekar, Suriya and Lee, Jason D. and Moroshko, Edward and Savarese, Pedro and
+    Golan, Itay and Soudry, Daniel and Srebro, Nathan},
+  booktitle = {Conference on Learning Theory},
+  year = {2020},
+  eprint = {2002.09277},
+  archivePrefix = {arXiv}
+}""",
 }
 """Author and year -> one BibTeX entry."""
 
@@ -485,6 +510,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "robustness": ("goodfellow2015", "madry2018", "humayun2024"),
     "sparsity": ("golechha2024",),
     "spectra": ("roy2007", "martin2021predicting"),
+    "threshold_accuracy": ("kumar2024",),
     "uniformity": ("gu2025", "wang2020"),
     "units": ("golechha2024",),
     "weight_entropy": ("golechha2024",),

@@ -82,7 +82,12 @@ TASKS: Registry[Any] = Registry(
     {
         "modular-addition": "grokscope.tasks.modular:ModularAddition",
         "modular-arithmetic": "grokscope.tasks.modular:ModularArithmetic",
+        "images": "grokscope.tasks.images:Images",
+        "student-teacher": "grokscope.tasks.student_teacher:StudentTeacher",
+        "sparse-classification": "grokscope.tasks.linear:SparseClassification",
+        "margin-gaussian": "grokscope.tasks.linear:MarginGaussian",
         "monitored": "grokscope.monitor.settings:MonitoredTask",
+        "polynomial-regression": "grokscope.tasks.polynomial:PolynomialRegression",
     },
 )
 MODELS: Registry[Any] = Registry(
@@ -91,7 +96,10 @@ MODELS: Registry[Any] = Registry(
     {
         "modular-transformer": "grokscope.models.settings:ModularTransformerSettings",
         "mlp": "grokscope.models.settings:MLPSettings",
+        "scaled-perceptron": "grokscope.models.scaled_perceptron_settings:ScaledPerceptronSettings",
+        "diagonal-network": "grokscope.models.diagonal_settings:DiagonalNetworkSettings",
         "monitored": "grokscope.monitor.settings:MonitoredModel",
+        "polynomial-student": "grokscope.models.polynomial_settings:PolynomialStudentSettings",
     },
 )
 LEARNERS: Registry[Any] = Registry(
@@ -99,7 +107,9 @@ LEARNERS: Registry[Any] = Registry(
     "grokscope.learners",
     {
         "gradient": "grokscope.learners.settings:GradientSettings",
+        "diagonal-flow": "grokscope.learners.flow_settings:DiagonalFlowSettings",
         "monitored": "grokscope.monitor.settings:MonitoredLearner",
+        "polynomial-reduction": "grokscope.learners.polynomial_settings:PolynomialReductionSettings",
     },
 )
 OPTIMIZERS: Registry[Any] = Registry(
@@ -162,6 +172,7 @@ MEASURES: Registry[Any] = Registry(
         "input_jacobian": "grokscope.measures.input_jacobian:INPUT_JACOBIAN",
         "uniformity": "grokscope.measures.uniformity:UNIFORMITY",
         "agop": "grokscope.measures.agop:AGOP",
+        "threshold_accuracy": "grokscope.measures.threshold_accuracy:THRESHOLD_ACCURACY",
     },
 )
 PAPERS: Registry[Any] = Registry("paper", "grokscope.papers")

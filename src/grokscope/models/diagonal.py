@@ -1,0 +1,46 @@
+"""The diagonal linear network (Woodworth et al. 2020): a linear function whose weights are differences of squares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from grokscope.facts import Facts
+    from grokscope.models.diagonal_settings import DiagonalNetworkSettings
+
+
+class DiagonalNetwork(nn.Module):
+    """f(x) = Σ_j (u_j² − v_j²) x_j: inputs (batch, d) to f, (batch, 1), or to two logits (−f/2, f/2).
+
+    The cross-entropy of the logits is the logistic loss log(1 + e^{−y f}), their difference f.
+    """
+
+    def __init__(self, settings: DiagonalNetworkSettings, facts: Facts) -> None:
+        super().__init__()
+        if facts.geometry is None:
+            raise TypeError("a diagonal network needs to know its inputs' shape; the task's facts have none")
+        dimension = math.prod(facts.geometry.shape)
+        value = settings.initial_norm / math.sqrt(2 * dimension)
+        self.u = nn.Parameter(torch.full((dimension,), value))
+        self.v = nn.Parameter(torch.full((dimension,), value))
+        self.classes = facts.classes is not None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logits, or f where the task has no classes."""
+        score = inputs.flatten(1) @ linear_predictor({"u": self.u, "v": self.v})
+        return torch.stack([-score / 2, score / 2], 1) if self.classes else score[:, None]
+
+
+def linear_predictor(parameters: Mapping[str, Tensor]) -> Tensor:
+    """Return the weights w = u² − v² of the linear function that the network is, (d,).
+
+    Example:
+        >>> linear_predictor({"u": torch.tensor([2.0, 1.0]), "v": torch.tensor([1.0, 1.0])}).tolist()
+        [3.0, 0.0]
+    """
+    return parameters["u"].square() - parameters["v"].square()
