@@ -61,6 +61,14 @@ class SequenceLayout:
 
 
 @dataclass(frozen=True)
+class QuadraticTarget:
+    """Targets are ``scale`` · (β·x)² of inputs x ~ N(0, 1/D) in every direction; ``direction`` is β, shape (D,)."""
+
+    direction: np.ndarray
+    scale: float = 0.5
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that is known about a task; what is None is not known or does not apply.
 
@@ -73,3 +81,4 @@ class Facts:
     group: GroupStructure | None = None
     geometry: InputGeometry | None = None
     sequence: SequenceLayout | None = None
+    quadratic: QuadraticTarget | None = None

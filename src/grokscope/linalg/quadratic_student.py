@@ -65,6 +65,29 @@ def student(weights: Float[Tensor, "N D"], *, alpha: float, epsilon: float, read
     return Student(scaled.mean(0), rows.T @ scaled / len(rows), alpha, epsilon, len(rows))
 
 
+def initial_weights(generator: torch.Generator, width: int, dimensions: int) -> Float[Tensor, "N D"]:
+    """Return N weight vectors drawn from N(0, 1), (width, dimensions), in float64.
+
+    Example:
+        >>> initial_weights(torch.Generator().manual_seed(0), 3, 2).shape
+        torch.Size([3, 2])
+    """
+    return torch.randn(width, dimensions, generator=generator, dtype=torch.float64)
+
+
+def limit_weights(dimensions: int) -> Float[Tensor, "N D"]:
+    """Return the 2D weight vectors ±√D e_j, whose averages are exactly those of N → ∞: w̄ = 0 and M = 1.
+
+    All weight vectors follow one affine map, so a network of these is the network of infinite width, at any time.
+
+    Example:
+        >>> limit_weights(1).tolist()
+        [[1.0], [-1.0]]
+    """
+    axes = dimensions**0.5 * torch.eye(dimensions, dtype=torch.float64)
+    return torch.cat([axes, -axes])
+
+
 def population_loss(student: Student, target: Float[Tensor, " D"], *, scale: float = 0.5) -> dict[str, float]:
     """Return the exact mean of (f(x) − c (β·x)²)² over x ~ N(0, 1/D), in its three parts, target units².
 
