@@ -151,6 +151,7 @@ BUILTIN_MEASURES = (
     "robustness",
     "sparsity",
     "spectra",
+    "threshold_accuracy",
     "uniformity",
     "units",
     "weight_entropy",

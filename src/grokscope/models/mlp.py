@@ -17,19 +17,26 @@ if TYPE_CHECKING:
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 
+def input_size(facts: Facts) -> int:
+    """Return how many numbers a perceptron reads: one-hot tokens side by side, or the entries of a flattened array.
+
+    Raises:
+        TypeError: the facts say nothing of the inputs' shape.
+    """
+    if facts.sequence is not None:
+        return facts.sequence.length * facts.sequence.vocabulary
+    if facts.geometry is not None:
+        return math.prod(facts.geometry.shape)
+    raise TypeError("a perceptron needs to know its inputs' shape; the task's facts have none")
+
+
 class MLP(nn.Module):
     """Inputs ``(batch, ...)`` to outputs ``(batch, outputs)``; hidden layer i can be observed at ``at_hidden.i``."""
 
     def __init__(self, settings: MLPSettings, facts: Facts, generator: torch.Generator) -> None:
         super().__init__()
         self.vocabulary = facts.sequence.vocabulary if facts.sequence is not None else None
-        if facts.sequence is not None:
-            inputs = facts.sequence.length * facts.sequence.vocabulary
-        elif facts.geometry is not None:
-            inputs = math.prod(facts.geometry.shape)
-        else:
-            raise TypeError("a perceptron needs to know its inputs' shape; the task's facts have none")
-        sizes = [inputs, *settings.widths, facts.outputs]
+        sizes = [input_size(facts), *settings.widths, facts.outputs]
         self.layers = nn.ModuleList(
             nn.utils.skip_init(nn.Linear, before, after, bias=settings.bias)
             for before, after in itertools.pairwise(sizes)

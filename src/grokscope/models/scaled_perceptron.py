@@ -1,0 +1,69 @@
+"""Perceptrons whose weights are all of one size and whose forward pass divides: the parametrisations of theory."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from grokscope.models.mlp import input_size
+
+if TYPE_CHECKING:
+    from grokscope.facts import Facts
+    from grokscope.models.scaled_perceptron_settings import ScaledPerceptronSettings
+
+
+class Square(nn.Module):
+    """h ↦ h²."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the squares."""
+        return inputs.square()
+
+
+ACTIVATIONS = {"quadratic": Square, "relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
+
+
+class Scaled(nn.Module):
+    """x ↦ W x / ``divisor``, without a bias."""
+
+    def __init__(self, weight: Tensor, divisor: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.divisor = divisor
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return (batch, outputs) for inputs (batch, fan-in)."""
+        return functional.linear(inputs, self.weight) / self.divisor
+
+
+class ScaledPerceptron(nn.Module):
+    """Inputs ``(batch, ...)`` to outputs ``(batch, outputs)``; hidden layer i can be observed at ``at_hidden.i``."""
+
+    def __init__(self, settings: ScaledPerceptronSettings, facts: Facts, generator: torch.Generator) -> None:
+        super().__init__()
+        self.vocabulary = facts.sequence.vocabulary if facts.sequence is not None else None
+        sizes = [input_size(facts), *settings.widths, facts.outputs]
+        layers = []
+        for index, (before, after) in enumerate(itertools.pairwise(sizes)):
+            deviation = settings.initial_scale
+            if settings.initial_weights == "he":
+                deviation *= math.sqrt(2 / before)
+            weight = torch.randn(after, before, generator=generator) * deviation
+            layers.append(Scaled(weight, settings.divisor(before, last=index == len(sizes) - 2)))
+        self.layers = nn.ModuleList(layers)
+        self.activation = ACTIVATIONS[settings.activation]()
+        self.at_hidden = nn.ModuleList(nn.Identity() for _ in settings.widths)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the outputs for a batch of inputs."""
+        if self.vocabulary is not None:
+            inputs = functional.one_hot(inputs, self.vocabulary).to(next(self.parameters()).dtype)
+        x = inputs.flatten(1)
+        for layer, site in zip(self.layers[:-1], self.at_hidden, strict=True):
+            x = site(self.activation(layer(x)))
+        return self.layers[-1](x)

@@ -1,0 +1,189 @@
+"""Small sets of images to classify, from data files or, without any, drawn."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from grokscope.data import Samples, catalogue, load
+from grokscope.errors import DataError
+from grokscope.facts import Chance, Facts, InputGeometry
+from grokscope.rng import generator
+from grokscope.settings import TaskSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from grokscope.batch import Batch
+    from grokscope.spec import Seeds
+    from grokscope.tasks.base import Task
+
+SYNTHETIC = "synthetic"
+SIDE, COARSE, CLASSES = 28, 7, 10
+MOST_SYNTHETIC = 20_000
+
+
+class Images(TaskSettings):
+    """Inputs are images (channels, height, width) with values in [0, 1]; the target is their class.
+
+    ``dataset`` is one that ``grokscope data`` lists with a reader, read from ``directory`` or else the data directory,
+    or ``synthetic``: ten random patterns of 7x7 blocks with noise, drawn, for where no data are at hand. A subset drawn
+    at random is trained on; the test images are others of the same file (``test_source = "train"``) or a
+    random subset of the test file. ``pool`` averages squares of so many pixels a side. Updates see all images or,
+    with ``batch_size``, one batch after the other: in the same order in each pass (``cyclic``) or in another one
+    (``shuffled``); the last batch of a pass may be shorter.
+    """
+
+    name: Literal["images"] = "images"
+    cites: ClassVar[tuple[str, ...]] = ()
+    dataset: str = "mnist"
+    directory: str | None = Field(default=None, description="the data directory, if not that of GROKSCOPE_DATA")
+    train_examples: int = Field(default=1000, ge=1)
+    test_examples: int = Field(default=2000, ge=1)
+    test_source: Literal["train", "test"] = "train"
+    pool: int = Field(default=1, ge=1, description="side of the squares of pixels that are averaged")
+    batch_size: int | None = Field(default=None, ge=1, description="images an update sees; none: all of them")
+    batch_order: Literal["cyclic", "shuffled"] = "cyclic"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Images:
+        known = [SYNTHETIC, *(name for name, one in catalogue().items() if one.load is not None)]
+        if self.dataset not in known:
+            raise ValueError(f"dataset = {self.dataset!r} is none that can be read: choose among {', '.join(known)}")
+        if self.dataset == SYNTHETIC and self.train_examples + self.test_examples > MOST_SYNTHETIC:
+            raise ValueError(f"of synthetic images at most {MOST_SYNTHETIC} are drawn: ask for fewer examples")
+        if self.batch_size is not None and self.batch_size > self.train_examples:
+            raise ValueError(
+                f"batch_size = {self.batch_size} of {self.train_examples} train_examples: make it smaller, or leave "
+                "it out to train on all at once"
+            )
+        return self
+
+    def absent(self) -> str | None:
+        """Return the sentence that says which data file is missing; None where all are there."""
+        if self.dataset == SYNTHETIC:
+            return None
+        try:
+            load(self.dataset, "train", self.directory, limit=1)
+        except DataError as error:
+            return str(error)
+        return None
+
+    def build(self, seeds: Seeds) -> Task:
+        """Return the task; the split stream decides on the images, the order stream on shuffled batches.
+
+        Raises:
+            DataError: the data file is missing, is not what it should be, or holds too few images.
+        """
+        import torch
+
+        from grokscope.batch import Batch
+        from grokscope.tasks.base import Task
+
+        train, test, classes = self._samples(seeds.split)
+        probes = {
+            name: Batch(self._pixels(one), torch.tensor(one.targets))
+            for name, one in (("train", train), ("test", test))
+        }
+        shares = np.bincount(test.targets, minlength=classes) / len(test.targets)
+        facts = Facts(
+            outputs=classes,
+            classes=classes,
+            chance=Chance(accuracy=float(shares.max())),
+            geometry=InputGeometry(shape=tuple(probes["train"].inputs.shape[1:]), bounds=(0.0, 1.0)),
+        )
+        stream = None if self.batch_size is None else self._stream(probes["train"], self.batch_size, seeds.order)
+        return Task(facts=facts, probes=probes, train=probes["train"], stream=stream)
+
+    def _samples(self, seed: int) -> tuple[Samples, Samples, int]:
+        """Return the images trained on, those tested on, and how many classes there are."""
+        if self.dataset == SYNTHETIC:
+            whole = synthetic(self.train_examples + self.test_examples, seed)
+            files = {"train": whole, "test": whole}
+        else:
+            files = {split: load(self.dataset, split, self.directory) for split in {"train", self.test_source}}
+        if self.dataset == SYNTHETIC or self.test_source == "train":
+            both = _drawn(files["train"], self.train_examples + self.test_examples, seed, "examples")
+            train, test = _part(both, slice(self.train_examples)), _part(both, slice(self.train_examples, None))
+        else:
+            train = _drawn(files["train"], self.train_examples, seed, "examples")
+            test = _drawn(files["test"], self.test_examples, seed, "test examples")
+        if train.classes is None or train.inputs.ndim not in (3, 4) or train.inputs.dtype != np.uint8:
+            raise DataError(
+                f"{train.name} holds inputs of shape {train.inputs.shape[1:]} and dtype {train.inputs.dtype}: the task "
+                "images takes classes and bytes (height, width) or (height, width, channels)."
+            )
+        return train, test, train.classes
+
+    def _pixels(self, samples: Samples) -> Tensor:
+        import torch
+        from torch.nn import functional
+
+        values = samples.inputs if samples.inputs.ndim == 4 else samples.inputs[..., None]
+        pixels = torch.tensor(values).movedim(-1, 1).float() / 255
+        height, width = pixels.shape[2:]
+        if height % self.pool or width % self.pool:
+            raise DataError(f"images of {height}x{width} pixels cannot be pooled by {self.pool}: choose a divisor.")
+        return functional.avg_pool2d(pixels, self.pool).contiguous()
+
+    def _stream(self, train: Batch, size: int, seed: int) -> Callable[[int], Batch]:
+        import torch
+
+        from grokscope.batch import Batch
+
+        passes = math.ceil(len(train) / size)
+        assert train.targets is not None
+        inputs, targets = train.inputs, train.targets
+
+        @lru_cache(maxsize=2)
+        def order(number: int) -> Tensor:
+            if self.batch_order == "cyclic":
+                return torch.arange(len(inputs))
+            return torch.randperm(len(inputs), generator=generator(seed, "pass", number))
+
+        def batch(step: int) -> Batch:
+            number, place = divmod(step, passes)
+            rows = order(number)[place * size : (place + 1) * size]
+            return Batch(inputs[rows], targets[rows])
+
+        return batch
+
+
+def synthetic(count: int, seed: int) -> Samples:
+    """Return ``count`` images of ten classes, uint8 (count, 28, 28): a pattern of 7x7 blocks a class, with noise.
+
+    A pattern's blocks are uniform in 0…255; an image is 0.6 of its pattern and 0.4 of uniform noise.
+
+    Example:
+        >>> synthetic(20, 0).inputs.shape
+        (20, 28, 28)
+    """
+    import torch
+
+    def uniform(what: str, *shape: int) -> np.ndarray:
+        return torch.rand(shape, generator=generator(seed, "synthetic", what)).numpy()
+
+    patterns = uniform("patterns", CLASSES, COARSE, COARSE).repeat(SIDE // COARSE, 1).repeat(SIDE // COARSE, 2)
+    targets = np.arange(count, dtype=np.int64) % CLASSES
+    images = 0.6 * patterns[targets] + 0.4 * uniform("noise", count, SIDE, SIDE)
+    return Samples((255 * images).astype(np.uint8), targets, CLASSES, SYNTHETIC)
+
+
+def _drawn(samples: Samples, count: int, seed: int, what: str) -> Samples:
+    import torch
+
+    if count > len(samples.targets):
+        raise DataError(
+            f"{samples.name} holds {len(samples.targets)} images, fewer than the {count} asked for: ask for fewer."
+        )
+    return _part(samples, torch.randperm(len(samples.targets), generator=generator(seed, what))[:count].numpy())
+
+
+def _part(samples: Samples, rows: slice | np.ndarray) -> Samples:
+    return Samples(samples.inputs[rows], samples.targets[rows], samples.classes, samples.name)
