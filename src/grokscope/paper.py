@@ -25,6 +25,9 @@ class Experiment:
     values, ``scales`` dotted overrides on all that :meth:`tree` returns, ``record`` what is written
     down and when, ``minutes`` the estimated minutes a run takes, by scale. A cell of a sweep names in
     ``cell_of`` the experiment whose smoke run stands for its own: at that size all cells run the same code.
+    Experiments that name the same ``batch`` are trained as members of one ensemble, with all their seeds, as far as
+    they can be. ``theory`` (``"module:function"``) is given a run and returns when it should generalise, in steps (or
+    on the transition's axis), by the name of the forecast, None where there is none: lines of a phase diagram.
 
     Example:
         >>> experiment = Experiment(
@@ -48,8 +51,12 @@ class Experiment:
     roles: Mapping[str, str] = field(default_factory=dict)
     minutes: Mapping[str, float] = field(default_factory=dict)
     cell_of: str | None = None
+    batch: str | None = None
+    theory: str | None = None
 
     def __post_init__(self) -> None:
+        if self.theory is not None and ":" not in self.theory:
+            raise UsageError(f"experiment {self.name} has the theory {self.theory!r}: write module:function.")
         missing = [scale for scale in ("smoke", "cpu") if scale not in self.scales]
         if missing:
             raise UsageError(f"the experiment {self.name} has no scale {missing[0]}: give its overrides.")

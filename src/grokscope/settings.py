@@ -32,11 +32,13 @@ class Part(Settings):
 
     ``version`` is raised whenever the same settings would train differently; it is part of a
     run's identity. ``cites`` are the papers it comes from: keys of ``grokscope.citations``, or BibTeX entries.
+    ``per_member`` are the fields in which the members of an ensemble may differ.
     """
 
     name: str
     version: ClassVar[int] = 1
     cites: ClassVar[tuple[str, ...]] = ()
+    per_member: ClassVar[tuple[str, ...]] = ()
 
 
 class TaskSettings(Part):
@@ -48,8 +50,9 @@ class TaskSettings(Part):
 
 
 class ModelSettings(Part):
-    """Settings of a model."""
+    """Settings of a model; those ``per_member`` move only where its parameters begin."""
 
+    per_member: ClassVar[tuple[str, ...]] = ("initial_scale",)
     paths: ClassVar[tuple[str, ...]] = ("plain",)
     """Forward passes the model offers; ``fast`` is a method ``fast_forward`` over the same parameters."""
 
@@ -59,8 +62,13 @@ class ModelSettings(Part):
 
 
 class OptimizerSettings(Part):
-    """Settings of an optimizer of the gradient learner; ``build`` returns its two pure functions."""
+    """Settings of an optimizer of the gradient learner; ``build`` returns its two pure functions.
 
+    In an ensemble ``build`` is given the fields ``per_member`` by name, as tensors with one entry a member where they
+    differ.
+    """
+
+    per_member: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay")
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_steps: int = Field(default=0, ge=0, description="update t (from 0) is scaled by min(t / warmup_steps, 1)")
@@ -79,6 +87,8 @@ class LearnerSettings(Part):
 
     ensembles: ClassVar[bool] = False
     """Whether several members can be trained as one computation."""
+    stacks: ClassVar[bool] = True
+    """Whether members are stacked, with parameters of the same shapes; else they may differ in model and optimizer."""
 
     steps: int = Field(ge=0, le=MOST_STEPS)
 

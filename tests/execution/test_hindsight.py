@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from grokscope.execution.reproduce import member_specs
+from grokscope.execution.batches import as_members
+from grokscope.execution.plan import experiment_spec
 from grokscope.execution.train import train
 from grokscope.spec import StopRule
 from grokscope.store import open_run
 
 
 def test_a_member_that_stops_early_is_its_own_reference(tmp_path: Path) -> None:
-    specs = member_specs("nanda2023/modular-addition", "smoke", (0, 1))
+    specs = as_members([experiment_spec("nanda2023/modular-addition", scale="smoke", seed=seed) for seed in (0, 1)])
     rule = StopRule(key="train/loss", level=0.0, sustain=4)
     specs = [specs[0].model_copy(update={"stop": rule}), specs[1]]
     stopped, finished = (open_run(path) for path in train(specs, root=tmp_path))

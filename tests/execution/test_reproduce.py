@@ -14,7 +14,7 @@ import toys
 from commands import ask
 from grokscope.claims import Claim, Criterion
 from grokscope.execution import reproduce as module
-from grokscope.execution.reproduce import longest_first, reproduce
+from grokscope.execution.reproduce import in_batches, longest_first, reproduce
 from grokscope.paper import Experiment, Paper
 from grokscope.registry import PAPERS
 
@@ -29,6 +29,11 @@ def experiment(name: str, **changes: Any) -> Experiment:
         "record": {"measures": ["performance"]},
     }
     return Experiment(**{**given, **changes})
+
+
+def rates(rate: float) -> dict[str, dict[str, Any]]:
+    """Return scales at which cells differ in the learning rate alone."""
+    return {"smoke": {"learner.steps": 2}, "cpu": {"learner.steps": 3, "optimizer.learning_rate": rate}}
 
 
 def claim(id: str, *experiments: str, scale: str = "cpu") -> Claim:
@@ -106,7 +111,8 @@ def test_a_cell_is_run_at_smoke_scale_where_it_is_asked_for_or_a_claim_is_judged
     [("cpu", "ebadc"), ("smoke", "abcde")],  # e says no minutes; a and d are equal and stay in their order
 )
 def test_the_longest_is_first(scale: str, order: str) -> None:
-    assert [name for _, name in longest_first([(SWEEP, name) for name in "abcde"], scale)] == list(order)
+    units = [[(SWEEP, name)] for name in "abcde"]
+    assert [name for ((_, name),) in longest_first(units, scale)] == list(order)
 
 
 def test_processes_begin_with_the_longest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -123,6 +129,65 @@ def test_processes_begin_with_the_longest(monkeypatch: pytest.MonkeyPatch, tmp_p
     names, _ = trained(monkeypatch, tmp_path, SWEEP, scale="cpu", jobs=2)
     assert begun == ["b", "a"]
     assert names == ["a", "b"]  # collected, and reported, in the order of the paper
+
+
+BATCHED = replace(
+    SWEEP,
+    experiments=(
+        experiment("a", batch="rates", scales=rates(0.01), minutes={"cpu": 1}),
+        experiment("c", minutes={"cpu": 2}),
+        experiment("b", batch="rates", scales=rates(0.02), minutes={"cpu": 1.5}),
+        experiment("w", batch="rates", scales={**rates(0.03), "cpu": {"model.widths": [4], "learner.steps": 3}}),
+    ),
+    claims=(claim("C1", "a", "b", "c", "w"),),
+)
+
+
+def test_a_batch_is_one_ensemble_of_cells_and_seeds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    groups: list[list[tuple[str, int]]] = []
+    train = module.train
+
+    def noting(specs: Sequence[Any], **options: Any) -> list[Path]:
+        groups.append([(spec.experiment, spec.seed.base) for spec in specs])
+        assert {spec.engine for spec in specs} == {"ensemble" if len(specs) > 1 else "single"}
+        return train(specs, **options)
+
+    monkeypatch.setattr(module, "train", noting)
+    monkeypatch.setitem(PAPERS._known, BATCHED.id, BATCHED)
+    names = [[name for _, name in unit] for unit in in_batches([(BATCHED, name) for name in "acbwa"])]
+    assert names == [["a", "b", "w"], ["c"]]
+    assert [[name for _, name in unit] for unit in longest_first(in_batches([(BATCHED, n) for n in "acb"]), "cpu")] == [
+        ["a", "b"],
+        ["c"],
+    ]
+    alone = [("w", 0)]  # of other shapes
+    board = reproduce([BATCHED.id], seeds=(0,), root=tmp_path, experiments=["a", "w"])
+    assert groups == [[("a", 0)], alone]
+    groups.clear()
+    board = reproduce([BATCHED.id], seeds=(0, 1, 2), root=tmp_path)
+    # what is stored, alone or in another ensemble, is not trained again
+    cells = [("a", 1), ("a", 2), ("b", 0), ("b", 1), ("b", 2)]
+    assert groups == [cells, [("w", 1), ("w", 2)], [("c", 0), ("c", 1), ("c", 2)]]
+    assert [v.status for v in board.verdicts] == ["reproduced"]
+    groups.clear()
+    reproduce([BATCHED.id], seeds=(0, 1, 2), root=tmp_path, experiments=["a", "b", "w"])
+    assert groups == []
+    reproduce([BATCHED.id], seeds=(0, 1), root=tmp_path, experiments=["a", "b"], fresh=True)
+    assert groups == [[("a", 0), ("a", 1), ("b", 0), ("b", 1)]]
+
+
+def test_a_batch_is_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    begun: list[list[str]] = []
+
+    def fake(commands: Sequence[Sequence[str]], **options: Any) -> list[str | None]:
+        begun.extend([c[i + 1] for i, word in enumerate(c) if word == "--experiment"] for c in commands)
+        return [None] * len(commands)
+
+    monkeypatch.setattr(module, "run_processes", fake)
+    trained(monkeypatch, tmp_path, BATCHED, scale="cpu", jobs=2)
+    assert begun == [["a", "b", "w"], ["c"]]
+    trained(monkeypatch, tmp_path, BATCHED, scale="cpu", jobs=2)
+    assert len(begun) == 2  # all is stored
 
 
 def test_cells_are_listed_like_any_experiment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grokscope.errors import UsageError
+from grokscope.members import check_alike
 from grokscope.monitor.settings import MONITORED
 from grokscope.spec import Spec
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_begins(specs: Sequence[Spec]) -> None:
-    """Refuse what only torch can tell of specs: a device that is not there, interventions that do not fit the model.
+    """Refuse members that cannot be trained together, and what only torch can tell: a missing device, interventions.
 
     Specs on the CPU without interventions have neither, and pass without torch being loaded.
 
@@ -22,6 +23,7 @@ def check_begins(specs: Sequence[Spec]) -> None:
         UsageError: they cannot be trained.
     """
     check_ours(specs[0])
+    check_alike(specs)
     if specs[0].numerics.device == "cpu" and not any(spec.interventions for spec in specs):
         return
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 
 from grokscope.claims import Verdict, judge
 from grokscope.errors import GrokscopeError, unknown
+from grokscope.execution.batches import as_members, batches, stored_runs
 from grokscope.execution.judge import Runs
 from grokscope.execution.place import find_place
 from grokscope.execution.plan import experiment_spec
@@ -23,6 +25,9 @@ from grokscope.paper import Paper
 from grokscope.registry import PAPERS
 from grokscope.spec import Spec
 from grokscope.store import default_root, open_run
+
+Unit = list[tuple[Paper, str]]
+"""Experiments of a paper that are trained together."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,9 @@ def reproduce(
     """Train what the claims of ``papers`` (all of them if none is named) need, judge the claims, write the pages.
 
     There is a page for each experiment, with all its seeds, in ``<root>/reports``. The seeds of an
-    experiment are trained as one ensemble where its learner allows it; finished runs are used again unless
-    ``fresh``. At smoke scale every experiment runs that is no other's cell (``Experiment.cell_of``), needed or
-    not. With several ``jobs`` the longest experiment begins first.
+    experiment, and experiments of one ``Experiment.batch``, are trained as one ensemble where their learner allows
+    it; finished runs are used again unless ``fresh``. At smoke scale every experiment runs that is no other's cell
+    (``Experiment.cell_of``), needed or not. With several ``jobs`` the longest experiment begins first.
 
     Raises:
         UsageError: an unknown paper, experiment or scale.
@@ -81,15 +86,17 @@ def reproduce(
         every = [e.name for e in paper.experiments if e.name in needed or (scale == "smoke" and e.cell_of is None)]
         chosen = [paper.experiment(e).name for e in experiments] if experiments else every
         wanted += [(paper, experiment) for experiment in chosen]
-    if jobs > 1 and len(wanted) > 1:
-        _in_processes(longest_first(wanted, scale), scale, seeds, fresh=fresh, jobs=jobs, root=root, progress=progress)
+    units = in_batches(wanted)
+    if jobs > 1 and len(units) > 1:
+        _in_processes(longest_first(units, scale), scale, seeds, fresh=fresh, jobs=jobs, root=root, progress=progress)
         fresh = False
     found: dict[str, Runs] = {name: {seed: {} for seed in seeds} for name in names}
-    for paper, experiment in wanted:
-        specs = member_specs(f"{paper.id}/{experiment}", scale, seeds)
-        directories = _train_together(specs, root, fresh=fresh, progress=progress)
-        for seed, directory in zip(seeds, directories, strict=True):
-            found[paper.id][seed][experiment] = open_run(directory)
+    for unit in units:
+        stored, left = trainings(unit, scale, seeds, root, fresh=fresh)
+        for group in left:
+            stored += zip(group, train(group, root=root, fresh=fresh, progress=progress), strict=True)
+        for spec, path in stored:
+            found[spec.paper][spec.seed.base][spec.experiment] = open_run(path)
     verdicts = [
         judge(claim, name, scale, found[name])
         for name in names
@@ -112,35 +119,51 @@ def reproduce(
     return Scoreboard(names, scale, tuple(seeds), tuple(verdicts), tuple(reports))
 
 
-def longest_first(wanted: Sequence[tuple[Paper, str]], scale: str) -> list[tuple[Paper, str]]:
-    """Return (paper, experiment) pairs by falling ``Experiment.minutes`` at a scale, equal ones in the order given.
+def in_batches(wanted: Sequence[tuple[Paper, str]]) -> list[Unit]:
+    """Return experiments as units of training: those that name the same ``Experiment.batch``, and each other alone."""
+    units: dict[tuple[str, ...], Unit] = {}
+    for paper, name in wanted:
+        batch = paper.experiment(name).batch
+        unit = units.setdefault((paper.id, name) if batch is None else (paper.id, "", batch), [])
+        if (paper, name) not in unit:
+            unit.append((paper, name))
+    return list(units.values())
+
+
+def longest_first(units: Sequence[Unit], scale: str) -> list[Unit]:
+    """Return units by the falling sum of ``Experiment.minutes`` at a scale, equal ones in the order given.
 
     Processes that begin with the longest end nearly together. One whose minutes are not said may be the longest.
     """
 
-    def minutes(pair: tuple[Paper, str]) -> float:
-        paper, experiment = pair
-        return paper.experiment(experiment).minutes.get(scale, math.inf)
+    def minutes(unit: Unit) -> float:
+        return sum(paper.experiment(name).minutes.get(scale, math.inf) for paper, name in unit)
 
-    return sorted(wanted, key=minutes, reverse=True)
-
-
-def member_specs(name: str, scale: str, seeds: Sequence[int]) -> list[Spec]:
-    """Return the specs of an experiment over seeds, as an ensemble's members where its learner allows it."""
-    specs = [experiment_spec(name, scale=scale, seed=seed) for seed in seeds]
-    if len(specs) > 1 and specs[0].learner.ensembles:
-        return [spec.with_group(specs) for spec in specs]
-    return specs
+    return sorted(units, key=minutes, reverse=True)
 
 
-def _train_together(specs: Sequence[Spec], root: Path, *, fresh: bool, progress: Progress | None) -> list[Path]:
-    if specs[0].engine == "ensemble":
-        return train(specs, root=root, fresh=fresh, progress=progress)
-    return [path for spec in specs for path in train([spec], root=root, fresh=fresh, progress=progress)]
+def trainings(
+    unit: Unit, scale: str, seeds: Sequence[int], root: Path, *, fresh: bool
+) -> tuple[list[tuple[Spec, Path]], list[list[Spec]]]:
+    """Return what is stored of a unit, and the trainings that are left, each a run or the members of an ensemble.
+
+    Of an experiment alone the seeds are one ensemble where its learner allows it; of a batch all that fit together and
+    are not stored yet are.
+    """
+    specs = [
+        experiment_spec(f"{paper.id}/{name}", scale=scale, seed=seed)
+        for (paper, name), seed in itertools.product(unit, seeds)
+    ]
+    if unit[0][0].experiment(unit[0][1]).batch is None:
+        return [], [as_members(specs)] if specs[0].learner.ensembles else [[spec] for spec in specs]
+    paths = [None] * len(specs) if fresh else stored_runs(specs, root)
+    stored = [(spec, path) for spec, path in zip(specs, paths, strict=True) if path is not None]
+    left = [spec for spec, path in zip(specs, paths, strict=True) if path is None]
+    return stored, [as_members([left[index] for index in group]) for group in batches(left)]
 
 
 def _in_processes(
-    wanted: Sequence[tuple[Paper, str]],
+    units: Sequence[Unit],
     scale: str,
     seeds: Sequence[int],
     *,
@@ -149,17 +172,18 @@ def _in_processes(
     root: Path,
     progress: Progress | None,
 ) -> None:
-    """Train each experiment in a process of its own, ``jobs`` at a time; a failed one fails the whole, at its end."""
+    """Train each unit in a process of its own, ``jobs`` at a time; a failed one fails the whole, at its end."""
     left: list[str] = []
     commands = []
-    for paper, experiment in wanted:
-        specs = member_specs(f"{paper.id}/{experiment}", scale, seeds)
-        if not fresh and all(find_place(group, root).state == "finished" for group in _groups(specs)):
+    for unit in units:
+        _, missing = trainings(unit, scale, seeds, root, fresh=fresh)
+        if not fresh and all(find_place(group, root).state == "finished" for group in missing):
             continue
-        command = [sys.executable, "-m", "grokscope", "reproduce", paper.id, "--experiment", experiment]
+        command = [sys.executable, "-m", "grokscope", "reproduce", unit[0][0].id]
+        command += [word for _, name in unit for word in ("--experiment", name)]
         command += ["--scale", scale, "--seed-list", ",".join(map(str, seeds)), "--out", str(root), "--json"]
         commands.append([*command, *(["--fresh"] if fresh else [])])
-        left.append(f"{paper.id}/{experiment}")
+        left.append(f"{unit[0][0].id}/{', '.join(name for _, name in unit)}")
 
     def tell(index: int, problem: str | None) -> None:
         if progress is not None:
@@ -172,7 +196,3 @@ def _in_processes(
     for name, problem in zip(left, run_processes(commands, jobs=jobs, tell=tell, say=say), strict=True):
         if problem is not None:
             raise GrokscopeError(f"{name} failed: {problem}")
-
-
-def _groups(specs: Sequence[Spec]) -> list[Sequence[Spec]]:
-    return [specs] if specs[0].engine == "ensemble" else [[spec] for spec in specs]

@@ -12,21 +12,20 @@ from grokscope.batch import Batch, stack
 from grokscope.errors import UsageError
 from grokscope.learners.gradient import GradientLearner, GradientState
 from grokscope.learners.optim.base import Optimizer
+from grokscope.members import check_alike
 
 if TYPE_CHECKING:
     from grokscope.spec import Spec
     from grokscope.tasks.base import Task
 
-PER_MEMBER = ("learning_rate", "weight_decay")
-
 
 class Ensemble(GradientLearner):
     """Every tensor has a leading member axis; a member never reads another's slice.
 
-    Members may differ in seeds, initial scale, task data (shorter train sets are padded with examples of
-    weight 0), learning rate and weight decay. A diverged member stays in the batch and is simply no
-    longer looked at, which leaves the others bitwise as they are. A member equals its own single run up
-    to rounding (1e-10 a step in float64), not bitwise.
+    Members may differ in seeds, task data (shorter train sets are padded with examples of weight 0) and what their
+    parts declare as ``per_member``: initial scale, learning rate, weight decay, output scale. A diverged member stays
+    in the batch and is simply no longer looked at, which leaves the others bitwise as they are. A member equals its
+    own single run up to rounding (1e-10 a step in float64), not bitwise.
     """
 
     lift = staticmethod(torch.vmap)
@@ -37,7 +36,8 @@ class Ensemble(GradientLearner):
         Raises:
             UsageError: the members differ in something that must be one for all.
         """
-        _check_alike(specs, tasks)
+        check_alike(specs)
+        _check_tasks(tasks)
         state = super().start(specs, tasks)
         state.moving.loss = state.moving.loss.repeat(len(specs))
         return state
@@ -58,7 +58,7 @@ class Ensemble(GradientLearner):
             "members": len(specs),
             "logarithmic": getattr(specs[0].learner, "objective", "loss") == "log-loss",
         }
-        for field in PER_MEMBER:
+        for field in settings[0].per_member:
             values = [getattr(one, field) for one in settings]
             # one number for all where they agree keeps the arithmetic that of a single run
             each[field] = (
@@ -70,27 +70,7 @@ class Ensemble(GradientLearner):
         return tensor[member]
 
 
-def _check_alike(specs: Sequence[Spec], tasks: Sequence[Task]) -> None:
-    def common(spec: Spec) -> dict[str, Any]:
-        optimizer = spec.optimizer.model_dump(exclude=set(PER_MEMBER)) if spec.optimizer else None
-        model = spec.model.model_dump(exclude={"initial_scale"}) if spec.model else None
-        return {
-            "optimizer": optimizer,
-            "learner": spec.learner.model_dump(exclude={"output_scale"}),
-            "record": spec.record.model_dump(),
-            "model": model,
-            "numerics": spec.numerics.model_dump(),
-            "interventions": [part.model_dump() for part in spec.interventions],
-        }
-
-    first = common(specs[0])
-    for spec in specs[1:]:
-        for section, value in common(spec).items():
-            if value != first[section]:
-                raise UsageError(
-                    f"the members of an ensemble must agree in {section} (but for "
-                    f"{', '.join(PER_MEMBER)}, initial_scale and output_scale): got {first[section]} and {value}."
-                )
+def _check_tasks(tasks: Sequence[Task]) -> None:
     if len({task.loss for task in tasks}) > 1:
         raise UsageError("the members of an ensemble must be trained on one loss: set learner.loss.")
     if len({task.stream is None for task in tasks}) > 1:

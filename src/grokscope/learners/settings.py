@@ -26,6 +26,7 @@ class GradientSettings(LearnerSettings):
 
     name: Literal["gradient"] = "gradient"
     ensembles: ClassVar[bool] = True
+    per_member: ClassVar[tuple[str, ...]] = ("output_scale",)
     steps: int = Field(default=1000, ge=0, le=MOST_STEPS)
     loss: Literal["cross-entropy", "mean-squared-error"] | None = None
     loss_dtype: Literal["float32", "float64"] = "float64"
