@@ -24,6 +24,8 @@ class PolynomialReductionSettings(LearnerSettings):
     name: Literal["polynomial-reduction"] = "polynomial-reduction"
     cites: ClassVar[tuple[str, ...]] = ("kumar2024",)
     ensembles: ClassVar[bool] = True
+    stacks: ClassVar[bool] = False
+    per_member: ClassVar[tuple[str, ...]] = ("output_scale", "centred")
     steps: int = Field(default=10_000, ge=0, le=MOST_STEPS)
     output_scale: float = Field(default=1.0, gt=0, description="α: the outputs are α f(x), and lazy for a large α")
     centred: bool = Field(default=False, description="whether the outputs at the start are taken off: α (f − f_0)")
