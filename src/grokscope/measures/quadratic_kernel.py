@@ -1,0 +1,174 @@
+"""The tangent kernel of a quadratic network in closed form, and what training with the kernel of the start would give.
+
+K(x, x') = (α²/N) x·x' [1 + ε w̄·(x + x') + ε² x^T M x'] costs a few products of matrices, where differentiating the
+network costs all its parameters. Gradient descent of the linearised network multiplies the residual by 1 − 2ηK_0/P at
+each step, so its losses at any step are known from the eigenvectors of K_0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from grokscope.linalg import kernels
+from grokscope.linalg.quadratic_student import Student, tangent_kernel
+from grokscope.measures.base import DoesNotApply, Key, Measure
+from grokscope.measures.quadratic import predictor
+
+if TYPE_CHECKING:
+    from grokscope.batch import Batch
+    from grokscope.snapshot import Snapshot
+
+NAME = "quadratic_kernel"
+MOVING = ("alignment", "alignment_one_sided", "alignment_raw", "trace", "movement", "distance")
+
+
+def measure(snapshot: Snapshot, *, examples: int = 400) -> dict[str, float]:
+    """Return alignment and movement of the kernel on test inputs, and what a lazy training would be at now.
+
+    Args:
+        snapshot: a moment of a network whose module has ``quadratic_student`` and fixed readouts.
+        examples: rows of the test data at most that the moving kernel is taken on.
+    """
+    found = predictor(snapshot, NAME)
+    if not getattr(snapshot.module, "has_fixed_readouts", False):
+        raise DoesNotApply(f"{NAME} is the kernel of the first layer alone; this model trains its readouts: take ntk.")
+    probe = "test" if "test" in snapshot.probes else "train"
+    batch = _rows(snapshot.probe(probe), examples)
+    inputs, targets = _inputs(batch), batch.targets
+    if not found.is_finite:
+        return dict.fromkeys(MOVING[:4], math.nan)
+    kernel = tangent_kernel(found.now, inputs, inputs)
+    result = {"trace": float(kernel.trace())}
+    if targets is not None:
+        aligned = {"alignment": "double", "alignment_one_sided": "one-sided", "alignment_raw": "none"}
+        for key, centring in aligned.items():
+            result[key] = float(kernels.alignment(kernel, targets.double(), centring=centring))  # type: ignore[arg-type]
+    initial = snapshot.initial
+    if initial is None:
+        return result
+    first = snapshot.lasting((NAME, "start"), lambda: predictor(initial, NAME).now)
+    before = snapshot.lasting((NAME, "kernel", examples), lambda: tangent_kernel(first, inputs, inputs))
+    result["movement"] = float(kernels.movement(kernel, before))
+    result["distance"] = float(kernels.distance(kernel, before))
+    return result | _lazily(snapshot, first, is_centred=found.start is not None)
+
+
+def _rows(batch: Batch, examples: int) -> Batch:
+    from grokscope.batch import Batch
+
+    targets = None if batch.targets is None else batch.targets[:examples]
+    return Batch(batch.inputs[:examples], targets)
+
+
+def _inputs(batch: Batch) -> Tensor:
+    return batch.inputs.flatten(1).double()
+
+
+# -- the lazy training ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """The linearised network on the training data, in the eigenvectors of K_0.
+
+    Attributes:
+        eigenvalues: λ of K_0 on the training inputs, (P,).
+        residual: what the start leaves of the labels, in the eigenvectors, (P,).
+        held: K_0 between test and training inputs times the eigenvectors, (tests, P).
+        start: what the start leaves of the test labels, (tests,).
+        norm: ‖θ_0‖ of the weights.
+    """
+
+    eigenvalues: Tensor
+    residual: Tensor
+    held: Tensor
+    start: Tensor
+    norm: float
+
+    def decayed(self, steps: int, rate: float) -> Tensor:
+        """Return (1 − 2ηλ/P)^t, (P,)."""
+        shrink = 2 * rate / len(self.eigenvalues) * self.eigenvalues
+        # 1 − x to a power loses digits where x is small; where it is large, log1p is not defined
+        small = shrink < 0.5
+        return torch.where(small, (steps * torch.log1p(-shrink.clamp(max=0.5))).exp(), (1 - shrink) ** steps)
+
+    def counted(self, share: Tensor) -> Tensor:
+        """Return ``share``/λ, 0 where λ is 0 up to rounding."""
+        real = self.eigenvalues > kernels.TOLERANCE * self.eigenvalues[-1]
+        return torch.where(real, share / self.eigenvalues.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+
+
+def _lazily(snapshot: Snapshot, start: Student, *, is_centred: bool) -> dict[str, float]:
+    """Return what the linearised network has for its losses now, and what the start says of the regression."""
+    train, test = snapshot.probes.get("train"), snapshot.probes.get("test")
+    if train is None or test is None or train.targets is None or test.targets is None:
+        return {}
+    if train.weights is not None or not (len(train) and len(test)):
+        return {}
+    lazy = snapshot.lasting((NAME, "lazy"), lambda: _lazy(snapshot, start, train, test, is_centred=is_centred))
+    power = float(lazy.start.square().mean())
+    limit = lazy.start - lazy.held @ lazy.counted(lazy.residual)
+    difficulty = float((lazy.residual * lazy.counted(lazy.residual)).sum())
+    result = {
+        "regression_error": float(limit.square().mean()),
+        "regression_error_relative": float(limit.square().mean()) / power if power > 0 else math.nan,
+        "difficulty": difficulty,
+        "laziness": math.sqrt(difficulty) / lazy.norm if lazy.norm > 0 else math.nan,
+    }
+    rule = snapshot.descent
+    if rule is None or not (rule.constant and rule.full_batch) or rule.momentum or rule.weight_decay:
+        return result
+    left = lazy.decayed(snapshot.step, rule.learning_rate)
+    held = lazy.start - lazy.held @ (lazy.counted(1 - left) * lazy.residual)
+    return result | {
+        "lazy_train_loss": float((left * lazy.residual).square().mean()),
+        "lazy_test_loss": float(held.square().mean()),
+    }
+
+
+def _lazy(snapshot: Snapshot, start: Student, train: Batch, test: Batch, *, is_centred: bool) -> Lazy:
+    points, held = _inputs(train), _inputs(test)
+    assert train.targets is not None
+    assert test.targets is not None
+    labels, others = train.targets.double().reshape(-1), test.targets.double().reshape(-1)
+    if not is_centred:
+        labels, others = labels - start(points), others - start(held)
+    values, vectors = torch.linalg.eigh(tangent_kernel(start, points, points))
+    initial = snapshot.initial
+    assert initial is not None
+    norm = torch.stack([t.double().norm() for t in initial.parameters.values()]).norm()
+    cross = tangent_kernel(start, held, points) @ vectors
+    return Lazy(values.clamp_min(0), vectors.T @ labels, cross, others, float(norm))
+
+
+QUADRATIC_KERNEL = Measure(
+    name=NAME,
+    version=1,
+    keys={
+        "alignment": Key(
+            "alignment of K with the test labels, centred on both sides", low=0, high=1, direction="rises with features"
+        ),
+        "alignment_one_sided": Key("the same, the mean of each column taken off K", low=0, high=1),
+        "alignment_raw": Key("the same, K not centred", low=0, high=1),
+        "trace": Key("tr K on the test inputs", "outputs²/parameters²", low=0),
+        "movement": Key("‖K − K_0‖/‖K_0‖", low=0, direction="flat while lazy"),
+        "distance": Key("1 − ⟨K, K_0⟩/(‖K‖ ‖K_0‖): 0 if only rescaled", low=0, high=1, direction="flat while lazy"),
+        "regression_error": Key("test loss of the regression with K_0", "squared units", low=0),
+        "regression_error_relative": Key("the same over that of the start", low=0),
+        "difficulty": Key("rᵀ K_0⁻¹ r: squared displacement of the lazy fit", "parameters²", low=0),
+        "laziness": Key("root of the difficulty over ‖θ_0‖: far above 1 the lazy fit must break", low=0),
+        "lazy_train_loss": Key("training loss of the linearised network at this step", "squared units", low=0),
+        "lazy_test_loss": Key(
+            "its test loss", "squared units", low=0, direction="the measured one leaves it where features are learnt"
+        ),
+    },
+    reference="Kumar et al. 2024, Eq. 5",
+    cites=("kumar2024", "jacot2018", "cortes2012"),
+    compute=measure,
+    needs=("module",),
+)
