@@ -122,6 +122,7 @@ def test_every_measure_declares_itself(name: str) -> None:
 
 
 BUILTIN_MEASURES = (
+    "transition_forecast",
     "ablation",
     "agop",
     "circles",
@@ -149,6 +150,7 @@ BUILTIN_MEASURES = (
     "participation",
     "performance",
     "quadratic_kernel",
+    "relative_loss",
     "robustness",
     "sparsity",
     "spectra",

@@ -507,6 +507,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "ntk": ("jacot2018", "kumar2024", "cortes2012", "fort2020"),
     "participation": ("gromov2023",),
     "performance": ("power2022",),
+    "relative_loss": ("kumar2024",),
     "quadratic_kernel": ("kumar2024", "jacot2018", "cortes2012"),
     "robustness": ("goodfellow2015", "madry2018", "humayun2024"),
     "sparsity": ("golechha2024",),
@@ -517,6 +518,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "units": ("golechha2024",),
     "weight_entropy": ("golechha2024",),
     "weights": ("nanda2023",),
+    "transition_forecast": ("lyu2024",),
 }
 """The ``cites`` of our own measures once more, so that a report can be written without loading torch.
 

@@ -170,10 +170,12 @@ MEASURES: Registry[Any] = Registry(
         "htsr": "grokscope.measures.htsr:HTSR",
         "margin": "grokscope.measures.margin:MARGIN",
         "circuit_complexity": "grokscope.measures.circuit_complexity:CIRCUIT_COMPLEXITY",
+        "relative_loss": "grokscope.measures.relative_loss:RELATIVE_LOSS",
         "robustness": "grokscope.measures.robustness:ROBUSTNESS",
         "input_jacobian": "grokscope.measures.input_jacobian:INPUT_JACOBIAN",
         "uniformity": "grokscope.measures.uniformity:UNIFORMITY",
         "agop": "grokscope.measures.agop:AGOP",
+        "transition_forecast": "grokscope.measures.transition_forecast:TRANSITION_FORECAST",
         "threshold_accuracy": "grokscope.measures.threshold_accuracy:THRESHOLD_ACCURACY",
     },
 )

@@ -1,9 +1,9 @@
 """When a network leaves the kernel regime, foreseen from its start, its data and its weight decay (Lyu et al. 2024).
 
 A network that is homogeneous of degree L in its parameters, with f(θ_0) = 0 and a small weight decay λ, is at first
-θ(t) = e^{−λt} (θ_0 + δ) with f = e^{−Lλt} ⟨∇f(θ_0), δ⟩. To fit the data δ must be as long as e^{Lλt} ‖h‖, where h is
-the least change that fits them at θ_0: the minimum-norm interpolation for values, log(1 / loss) / γ for classes with
-the margin γ of the tangent features. The regime ends where δ is no longer small beside θ_0.
+θ(t) = e^{−λt} (θ_0 + δ) with f = e^{−Lλt} ⟨∇f(θ_0), δ⟩. To fit values δ must be as long as e^{Lλt} ‖h‖, where h is
+the least change that fits them at θ_0. Classes are never fitted for good: their margin is where the pull of the
+loss and decay balance. The regime ends where δ is no longer small beside θ_0.
 
 Times are those of the gradient flow: the sum of the learning rates, not a number of steps.
 """
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.optimize import brentq
 
 from grokscope.errors import UsageError
 from grokscope.theory.arrays import real
@@ -49,10 +50,11 @@ class Onset:
 def onset(
     *, initial_norm: float, least_change: float, weight_decay: float, degree: float = 2.0, excess: float = EXCESS
 ) -> Onset:
-    """Return when ‖θ(t)‖ is ``excess`` times ‖θ_0‖ e^{−λt}: t = (1/Lλ) log(√(excess² − 1) ‖θ_0‖ / ‖h‖).
+    """Return when ‖θ(t)‖ is ``excess`` times ‖θ_0‖ e^{−λt}, for values that are fitted.
 
-    The displacement δ is orthogonal to θ_0 where f(θ_0) = 0 (Euler), so that the norm is √(1 + ‖δ‖²/‖θ_0‖²) times that
-    of pure decay: 5 % more is a displacement of 0.32. Derived from Lyu et al. 2024, Sec. 3.
+    t = (1/Lλ) log(√((excess² − 1)/L) ‖θ_0‖ / ‖h‖): of a displacement δ the squared norm grows by L ‖δ‖², as δ to
+    second order points along θ_0 too (e^{2λt}‖θ‖² grows at the rate 2L e^{2λt} Σ r_i f_i). Derived from Lyu et al.
+    2024, Sec. 3.
 
     Args:
         initial_norm: ‖θ_0‖.
@@ -68,38 +70,62 @@ def onset(
     Example:
         >>> found = onset(initial_norm=128.0, least_change=0.1, weight_decay=1e-3)
         >>> round(found.scaled, 3), round(found.steps(0.01))
-        (3.008, 300783)
+        (2.835, 283455)
     """
     _positive("initial_norm", initial_norm, "a start of 0 is a saddle, which no network leaves")
     _positive("least_change", least_change, "data that need no change are fitted at the start")
     _decay(weight_decay)
     _degree(degree)
-    if not excess > 1 or not math.isfinite(excess):
-        raise UsageError(f"excess = {excess:g} was given: the norm exceeds that of pure decay, so give more than 1.")
-    scaled = math.log(math.sqrt(excess**2 - 1) * initial_norm / least_change) / degree
+    _excess(excess)
+    scaled = math.log(_displacement(excess, degree) * initial_norm / least_change) / degree
     return Onset(scaled / weight_decay, scaled)
 
 
-def classification_change(loss: float, margin: float) -> float:
-    """Return ‖h‖ = log(1/loss) / γ, the least change at which the features of margin γ reach a logistic loss.
+def classification_onset(
+    *, initial_norm: float, margin: float, weight_decay: float, degree: float = 2.0, excess: float = EXCESS
+) -> Onset:
+    """Return the same for classes, from the margin γ of the tangent features at θ_0 and before any training.
+
+    In the kernel regime the least score q = e^{−Lλt} γ ‖δ‖ follows dq/dt = −Lλq + γ² e^{−2(L−1)λt} e^{−q}, so that it
+    stays where both terms nearly cancel: γ² e^{−2(L−1)λt} e^{−q} = λ (Lq − 2(L−1) q/(1 + q)). The onset is where the
+    δ that this q needs has the length at which the norm exceeds pure decay. Derived from Lyu et al. 2024, Thm. 3.4,
+    whose log log A is q to leading order.
 
     Args:
-        loss: mean loss on the training data, below 1.
-        margin: γ = min_i y_i ⟨g_i, h/‖h‖⟩ of the tangent features at θ_0.
+        initial_norm: ‖θ_0‖.
+        margin: γ = min_i y_i ⟨g_i, h/‖h‖⟩ of the tangent features g_i at θ_0.
+        weight_decay: λ, coupled.
+        degree: L.
+        excess: above 1.
 
     Raises:
-        UsageError: the loss is not between 0 and 1, or the margin is not positive.
+        UsageError: a zero or negative norm, margin or decay, a degree below 1, or an excess that is none.
 
     Example:
-        >>> round(classification_change(math.exp(-6), 3.0), 6)
-        2.0
+        >>> slow = classification_onset(initial_norm=128.0, margin=31.7, weight_decay=1e-3)
+        >>> fast = classification_onset(initial_norm=128.0, margin=31.7, weight_decay=1e-2)
+        >>> round(slow.scaled, 2), round(fast.scaled, 2)
+        (2.48, 2.69)
     """
-    if not 0 < loss < 1:
-        raise UsageError(
-            f"loss = {loss:g} was given: the forecast needs a fitted network, with a loss between 0 and 1."
-        )
+    _positive("initial_norm", initial_norm, "a start of 0 is a saddle, which no network leaves")
     _positive("margin", margin, "no linear function of the tangent features separates the classes")
-    return math.log(1 / loss) / margin
+    _decay(weight_decay)
+    _degree(degree)
+    _excess(excess)
+    reach = margin * _displacement(excess, degree) * initial_norm
+
+    def excess_pull(score: float) -> float:
+        scaled = math.log(reach / score) / degree
+        balance = weight_decay * score * (degree - 2 * (degree - 1) / (1 + score))
+        # for small scores of a high degree decay is overtaken: the network is not yet in the regime
+        if balance <= 0:
+            return math.inf
+        return 2 * math.log(margin) - 2 * (degree - 1) * scaled - score - math.log(balance)
+
+    low = max(0.0, (degree - 2) / degree) + 1e-12
+    score: float = brentq(lambda q: min(excess_pull(q), 1e6), low, 1e4)  # type: ignore[assignment]
+    scaled = math.log(reach / score) / degree
+    return Onset(scaled / weight_decay, scaled)
 
 
 def kernel_regime_end(
@@ -168,6 +194,16 @@ def label_noise_decay(learning_rate: float, noise: float, second_moments: Sequen
     if noise < 0 or not math.isfinite(noise):
         raise UsageError(f"noise = {noise:g} was given: a standard deviation is not negative.")
     return 8 * learning_rate * noise**2 * real("second_moments", second_moments, axes=1)
+
+
+def _displacement(excess: float, degree: float) -> float:
+    """Return ‖δ‖/‖θ_0‖ at which the norm is ``excess`` times that of pure decay."""
+    return math.sqrt((excess**2 - 1) / degree)
+
+
+def _excess(excess: float) -> None:
+    if not excess > 1 or not math.isfinite(excess):
+        raise UsageError(f"excess = {excess:g} was given: the norm exceeds that of pure decay, so give more than 1.")
 
 
 def _positive(name: str, value: float, reason: str = "") -> None:
