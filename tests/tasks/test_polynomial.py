@@ -107,3 +107,25 @@ def test_an_eigenvector_that_is_not_there_is_told() -> None:
     tree["task"]["eigenvector"] = 6  # type: ignore[index]
     with pytest.raises(UsageError, match="eigenvector = 6 of a kernel of 5 inputs is not there"):
         resolve(tree)
+
+
+def test_a_multi_index_target_is_the_sum_over_its_directions() -> None:
+    one, three = task(dimensions=4, examples=5), task(dimensions=4, examples=5, directions=3)
+    assert torch.equal(one.probes["train"].inputs, three.probes["train"].inputs)
+    # (1/2) Σ_k (β_k·x)²/√3 is a quadratic form of trace √3 D/2, and E x xᵀ = 1/D
+    many = task(dimensions=4, examples=60_000, directions=3)
+    assert float(targets(many).mean()) == pytest.approx(math.sqrt(3) / 2, rel=0.02)
+    assert three.facts.quadratic is None
+    assert three.facts.chance.loss is None
+    x = many.probes["train"].inputs
+    design = torch.stack([x[:, i] * x[:, j] for i in range(4) for j in range(i, 4)], 1)
+    fitted = design @ torch.linalg.lstsq(design, targets(many)[:, None]).solution
+    torch.testing.assert_close(fitted[:, 0], targets(many), atol=1e-9, rtol=0)
+
+
+def test_eigenvectors_have_no_directions() -> None:
+    tree: dict[str, Any] = {"name": "polynomial-regression", "target": "eigenvector", "directions": 2}
+    with pytest.raises(
+        UsageError, match="labels that are an eigenvector have no hidden directions: set directions = 1"
+    ):
+        resolve({"task": tree, "model": {"name": "polynomial-student"}, "learner": {"name": "gradient"}})

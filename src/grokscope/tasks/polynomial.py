@@ -1,4 +1,4 @@
-"""Regression on a polynomial of one hidden direction of Gaussian inputs (Kumar et al. 2024)."""
+"""Regression on a polynomial of one hidden direction, or the sum of some, of Gaussian inputs (Kumar et al. 2024)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class PolynomialRegression(TaskSettings):
     eigenvector (the ``eigenvector``-th, from the largest eigenvalue on) of the tangent kernel of a polynomial student
     at its start, on train and test inputs together, less the kernel's mean. That student is the one a run trains where
     ``student_width`` and ``student_epsilon`` are those of the model: it is drawn from the same stream; of a width of
-    null, the limit. Inputs, test inputs and β are independent draws; ``draw`` numbers independent data of one seed.
+    null, the limit. With several ``directions`` β_k (a multi-index target) it is the sum of the polynomials of them
+    all, over their number's root. Inputs, test inputs and β are independent draws; ``draw`` numbers independent data of
+    one seed.
     """
 
     name: Literal["polynomial-regression"] = "polynomial-regression"
@@ -39,6 +41,7 @@ class PolynomialRegression(TaskSettings):
     target: Target = "square"
     scale: float = Field(default=0.5, gt=0, description="factor of the polynomial; eigenvectors have none")
     direction_norm: Literal["fixed", "drawn"] = "fixed"
+    directions: int = Field(default=1, ge=1, description="how many hidden directions the target depends on")
     draw: int = Field(default=0, ge=0, description="which of independent data sets of one seed")
     eigenvector: int = Field(default=1, ge=1, description="which eigenvector the labels are, from 1")
     student_width: int | None = Field(default=2, ge=1, description="of the student whose kernel has the eigenvectors")
@@ -51,6 +54,8 @@ class PolynomialRegression(TaskSettings):
             raise ValueError(
                 f"eigenvector = {self.eigenvector} of a kernel of {size} inputs is not there: choose one up to {size}"
             )
+        if self.target == "eigenvector" and self.directions > 1:
+            raise ValueError("labels that are an eigenvector have no hidden directions: set directions = 1")
         return self
 
     def build(self, seeds: Seeds) -> Task:
@@ -67,23 +72,26 @@ class PolynomialRegression(TaskSettings):
         scale = math.sqrt(self.dimensions)
         train = normal("train inputs", self.examples, self.dimensions) / scale
         test = normal("test inputs", self.test_examples, self.dimensions) / scale
-        direction = normal("direction", self.dimensions)
+        names = ["direction", *(f"direction {number}" for number in range(2, self.directions + 1))]
+        directions = torch.stack([normal(name, self.dimensions) for name in names])
         if self.direction_norm == "fixed":
-            direction *= scale / direction.norm()
+            directions *= scale / directions.norm(dim=1, keepdim=True)
         inputs = torch.cat([train, test])
         if self.target == "eigenvector":
             labels = self._eigenvector(inputs, seeds)
         else:
-            labels = self.scale * polynomial(inputs @ direction, self.target)
+            each = polynomial(inputs @ directions.T, self.target)
+            labels = self.scale * each.sum(1) / math.sqrt(self.directions)
         targets = labels[:, None]
         probes = {
             "train": Batch(train, targets[: self.examples].clone()),
             "test": Batch(test, targets[self.examples :].clone()),
         }
-        known = QuadraticTarget(direction.numpy(), self.scale) if self.target == "square" else None
+        single = self.target == "square" and self.directions == 1
+        known = QuadraticTarget(directions[0].numpy(), self.scale) if single else None
         facts = Facts(
             outputs=1,
-            chance=Chance(loss=self._variance(float(direction.square().mean()))),
+            chance=Chance(loss=self._variance(float(directions.square().mean()))),
             geometry=InputGeometry(shape=(self.dimensions,)),
             quadratic=known,
         )
@@ -107,6 +115,8 @@ class PolynomialRegression(TaskSettings):
 
     def _variance(self, power: float) -> float | None:
         """Return what the best constant leaves of a polynomial of β·x ~ N(0, power)."""
+        if self.directions > 1:
+            return None
         if self.target == "square":
             return 2 * self.scale**2 * power**2
         if self.target == "eigenvector" or self.direction_norm == "drawn":
