@@ -85,6 +85,13 @@ def test_lazy_losses_are_those_of_the_trained_linearisation(centred: bool) -> No
     assert found["lazy_test_loss"] == pytest.approx(float(held_residual.square().mean()), rel=1e-9)
 
 
+def test_both_learners_are_measured_alike() -> None:
+    direct = snapshot(20, learner__name="gradient", learner__output_scale=2.0, learner__centred=True)
+    reduced = snapshot(20)
+    for measure in (kernel, statistics):
+        assert measure(direct) == pytest.approx(measure(reduced), rel=1e-9)
+
+
 def test_lazy_losses_need_plain_descent_and_singular_kernels_do_no_harm() -> None:
     assert "lazy_test_loss" not in kernel(snapshot(3, optimizer__momentum=0.5, optimizer__learning_rate=0.2))
     singular = kernel(snapshot(3, model__width=2, task__examples=40, optimizer__learning_rate=0.1))
@@ -97,6 +104,10 @@ def test_in_the_lazy_limit_training_is_lazy() -> None:
     loss = float((moment.logits("test") - moment.probe("test").targets).square().mean())  # type: ignore[operator]
     found = kernel(moment)
     assert found["lazy_test_loss"] == pytest.approx(loss, rel=1e-3)
+    assert found["lazy_gap"] == pytest.approx(abs(loss / found["lazy_test_loss"] - 1))
+    assert found["lazy_test_loss_relative"] == pytest.approx(
+        found["lazy_test_loss"] / float(moment.probe("test").targets.square().mean())  # type: ignore[union-attr]
+    )
     assert found["movement"] < 1e-3
 
 

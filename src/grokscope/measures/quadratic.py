@@ -53,7 +53,9 @@ def predictor(snapshot: Snapshot, name: str) -> Predictor:
     """
     tell: Callable[[Mapping[str, Tensor]], Student | None] | None
     tell = getattr(snapshot.module, "quadratic_student", None)
-    own = {**snapshot.parameters, **snapshot.buffers}
+    # of the start a learner may keep no more than the parameters: buffers that do not change are the module's own
+    buffers = {} if snapshot.module is None else dict(snapshot.module.named_buffers())
+    own = {**buffers, **snapshot.parameters, **snapshot.buffers}
     found = None if tell is None else tell(own)
     if tell is None or found is None:
         raise DoesNotApply(

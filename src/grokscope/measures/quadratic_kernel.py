@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from grokscope.batch import weighted_mean
 from grokscope.linalg import kernels
 from grokscope.linalg.quadratic_student import Student, tangent_kernel
 from grokscope.measures.base import DoesNotApply, Key, Measure
+from grokscope.measures.performance import examples as performed
 from grokscope.measures.quadratic import predictor
 
 if TYPE_CHECKING:
@@ -125,9 +127,12 @@ def _lazily(snapshot: Snapshot, start: Student, *, is_centred: bool) -> dict[str
         return result
     left = lazy.decayed(snapshot.step, rule.learning_rate)
     held = lazy.start - lazy.held @ (lazy.counted(1 - left) * lazy.residual)
+    loss, measured = float(held.square().mean()), float(weighted_mean(performed(snapshot, "test")[0], test.weights))
     return result | {
         "lazy_train_loss": float((left * lazy.residual).square().mean()),
-        "lazy_test_loss": float(held.square().mean()),
+        "lazy_test_loss": loss,
+        "lazy_test_loss_relative": loss / power if power > 0 else math.nan,
+        "lazy_gap": abs(measured - loss) / loss if loss > 0 else math.nan,
     }
 
 
@@ -166,6 +171,8 @@ QUADRATIC_KERNEL = Measure(
         "lazy_test_loss": Key(
             "its test loss", "squared units", low=0, direction="the measured one leaves it where features are learnt"
         ),
+        "lazy_test_loss_relative": Key("the same over that of the start", low=0),
+        "lazy_gap": Key("|measured test loss − lazy one| over the lazy one", low=0, direction="near 0 while lazy"),
     },
     reference="Kumar et al. 2024, Eq. 5",
     cites=("kumar2024", "jacot2018", "cortes2012"),
