@@ -85,6 +85,8 @@ def test_values_of_a_grid_are_json_where_they_can_be() -> None:
     for text in ("a", "=1", "a=", "a=,"):
         with pytest.raises(UsageError, match="is no line of a grid"):
             parse_grid([text])
+    with pytest.raises(UsageError, match=r"gives a a value twice \(1,2,1\)"):
+        parse_grid(["a=1,2,1"])
 
 
 def test_every_cell_is_run_once(tmp_path: Path, in_this_process: list[str]) -> None:

@@ -43,8 +43,11 @@ class Speed:
 
 def title_of(specs: Sequence[Spec]) -> str:
     """Return what is trained: the experiment, its scale and seeds."""
-    seeds = ",".join(str(spec.seed.base) for spec in specs)
-    return f"{specs[0].name} {specs[0].scale} seed{'s' if len(specs) > 1 else ''} {seeds}"
+    seeds = list(dict.fromkeys(str(spec.seed.base) for spec in specs))
+    names = list(dict.fromkeys(spec.name for spec in specs))
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    cells = f", {len(specs)} members" if len(specs) > len(seeds) else ""
+    return f"{names[0]}{more} {specs[0].scale} seed{'s' if len(seeds) > 1 else ''} {','.join(seeds)}{cells}"
 
 
 def fields(moment: Moment) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,14 +33,17 @@ def batches(specs: Sequence[Spec], *, limit: int | None = None) -> list[list[int
     """
     groups: dict[str, list[int]] = {}
     built: dict[str, str] = {}
+    seen: Counter[str] = Counter()
     for index, spec in enumerate(specs):
         key = repr(index)
+        seen[spec.solo_id] += 1
         if spec.learner.ensembles:
             shapes = ""
             if spec.learner.stacks:
                 parts = _digest([spec.task.model_dump(), spec.model and spec.model.model_dump()])
                 shapes = built.get(parts) or built.setdefault(parts, _shapes(spec))
-            key = _digest([spec.learner.name, shared(spec)]) + shapes
+            # the same training that ends elsewhere is not trained beside itself
+            key = _digest([spec.learner.name, shared(spec), seen[spec.solo_id]]) + shapes
         groups.setdefault(key, []).append(index)
     size = limit or len(specs)
     return [group[at : at + size] for group in groups.values() for at in range(0, len(group), size)]

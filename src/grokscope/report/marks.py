@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 DASHES = {"solid": "-", "dash": (0, (4, 2)), "dot": (0, (1, 1.5)), "dashdot": (0, (5, 2, 1, 2))}
-MARKERS = {"triangle-left": "<", "square": "s"}
+MARKERS = {"triangle-left": "<", "triangle-up": "^", "square": "s", "x": "X"}
 PER_POINT = 0.62
 """A width in pixels on the page, in points on paper: both plots have about as many of them across."""
 
@@ -190,6 +190,11 @@ def titles(drawing: Any, layout: Mapping[str, Any], axes: Mapping[str, Any]) -> 
         if one["yref"] == "paper" and one.get("xref") == "x":
             above = axes["y"].get_xaxis_transform()
             axes["y"].text(one["x"], 1.02, plain(one["text"]), transform=above, ha="center", fontsize=7, clip_on=False)
+        elif one["yref"] == "y" and one.get("xref") == "x":
+            box = {"boxstyle": "square,pad=0.1", "fc": (1, 1, 1, 0.75), "lw": 0}
+            tint = colour(one["font"]["color"])
+            axes["y"].text(one["x"], one["y"], plain(one["text"]), color=tint, fontsize=6, ha="center", va="center",
+                           bbox=box, zorder=6)  # fmt: skip
         elif one["yref"] == "paper":
             words.append(plain(one["text"]))
         elif one["text"]:

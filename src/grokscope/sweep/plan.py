@@ -63,7 +63,7 @@ def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
     """Return the grid that ``KEY=V1,V2`` arguments write.
 
     Raises:
-        UsageError: an argument is not of that form, has no values, or repeats a key.
+        UsageError: an argument is not of that form, has no values, or repeats a key or a value.
 
     Example:
         >>> parse_grid(["optimizer.weight_decay=0,0.5,1"])
@@ -78,6 +78,8 @@ def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
         if key in grid:
             raise UsageError(f"the grid names {key} twice: give all its values at once.")
         grid[key] = [parse_value(word) for word in words]
+        if len(set(map(repr, grid[key]))) < len(words):
+            raise UsageError(f"the grid gives {key} a value twice ({values}): give each once.")
     return grid
 
 

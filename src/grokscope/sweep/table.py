@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from grokscope.analysis.seeds import interval, median
-from grokscope.analysis.transitions import TransitionRule, transition
+from grokscope.analysis.grid import Theory, cell_row
+from grokscope.registry import PAPERS, load
 from grokscope.store import open_run
 from grokscope.sweep.pool import Done
 
@@ -14,8 +14,8 @@ from grokscope.sweep.pool import Done
 def phase_table(results: Sequence[Done]) -> list[dict[str, Any]]:
     """Return, for each combination of values, when its seeds fitted and generalised.
 
-    ``generalise_step`` and ``delay_ratio`` are medians over the seeds that got there, ``interval`` the range of the
-    former; ``never`` counts the seeds that fitted or not but never generalised, ``failed`` those whose run failed.
+    A row is that of :func:`grokscope.analysis.grid.cell_row`, with the ``seeds`` and the directories of their ``runs``;
+    ``failed`` counts the seeds whose run failed.
     """
     groups: dict[str, list[Done]] = {}
     for done in results:
@@ -23,24 +23,21 @@ def phase_table(results: Sequence[Done]) -> list[dict[str, Any]]:
     return [_row(members) for members in groups.values()]
 
 
+def theory_of(paper: str, experiment: str) -> Theory | None:
+    """Return the forecast that an experiment declares, None where it has none."""
+    known = {one.name: one for one in PAPERS.get(paper).experiments} if paper in PAPERS else {}
+    named = known[experiment].theory if experiment in known else None
+    return None if named is None else load(named)
+
+
 def _row(members: Sequence[Done]) -> dict[str, Any]:
-    crossings = []
-    for done in members:
-        if done.problem is None:
-            run = open_run(done.directory)
-            rule = run.spec.get("transition")
-            if rule:
-                crossings.append(transition(run.series, TransitionRule.model_validate(rule)))
-    reached = [crossing.generalise_step for crossing in crossings]
-    spread = interval(reached)
-    return {
-        "values": dict(members[0].cell.values),
-        "seeds": [done.cell.seed for done in members],
-        "fit_step": median(crossing.fit_step for crossing in crossings),
-        "generalise_step": median(reached),
-        "interval": None if spread is None else list(spread),
-        "delay_ratio": median(crossing.delay_ratio for crossing in crossings),
-        "never": sum(crossing.censored is True for crossing in crossings),
-        "failed": sum(done.problem is not None for done in members),
-        "runs": [str(done.directory) for done in members],
-    }
+    runs = [open_run(done.directory) for done in members if done.problem is None]
+    spec = members[0].cell.spec
+    row = cell_row(
+        members[0].cell.values,
+        runs,
+        failed=len(members) - len(runs),
+        theory=theory_of(spec.paper, spec.experiment),
+    )
+    seeds = [done.cell.seed for done in members]
+    return {**row, "seeds": seeds, "runs": [str(done.directory) for done in members]}
