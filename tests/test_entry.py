@@ -39,6 +39,8 @@ BUILTIN = {
     "task": [
         "sparse-classification",
         "margin-gaussian",
+        "matrix-completion",
+        "sparse-regression",
         "images",
         "student-teacher",
         "modular-addition",
@@ -46,8 +48,16 @@ BUILTIN = {
         "monitored",
         "polynomial-regression",
     ],
-    "model": ["mlp", "diagonal-network", "scaled-perceptron", "modular-transformer", "monitored", "polynomial-student"],
-    "learner": ["gradient", "diagonal-flow", "monitored", "polynomial-reduction"],
+    "model": [
+        "mlp",
+        "diagonal-network",
+        "symmetric-factorisation",
+        "scaled-perceptron",
+        "modular-transformer",
+        "monitored",
+        "polynomial-student",
+    ],
+    "learner": ["gradient", "diagonal-flow", "completion-flow", "label-noise", "monitored", "polynomial-reduction"],
     "optimizer": ["adam", "adamw", "sgd"],
     "intervention": [
         "activation-clamp",

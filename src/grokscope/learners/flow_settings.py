@@ -43,3 +43,21 @@ class DiagonalFlowSettings(FlowSettings):
         from grokscope.learners.diagonal_flow import DiagonalFlow
 
         return DiagonalFlow()
+
+
+class CompletionFlowSettings(FlowSettings):
+    """Gradient flow of a symmetric factorisation W = U Uᵀ − V Vᵀ on observed entries (Lyu et al. 2024, Sec. 3.3).
+
+    dU/dt = −λU − SU and dV/dt = −λV + SV with S = (2/n)(R + Rᵀ), R the residual on the observed entries, integrated by
+    the Runge-Kutta-Chebyshev method of order 2.
+    """
+
+    name: Literal["completion-flow"] = "completion-flow"
+    time_per_step: float = Field(default=0.1, gt=0, description="t of a step; the clock is t = step · time_per_step")
+    tolerance: float = Field(default=1e-6, gt=0, lt=0.1, description="relative error of an integration step")
+
+    def build(self, *, ensemble: bool = False) -> Learner:
+        """Return the learner; it takes one member or several."""
+        from grokscope.learners.completion_flow import CompletionFlow
+
+        return CompletionFlow()
