@@ -51,6 +51,7 @@ BUILTIN = {
     "model": [
         "mlp",
         "diagonal-network",
+        "two-layer-perceptron",
         "symmetric-factorisation",
         "scaled-perceptron",
         "modular-transformer",
