@@ -48,6 +48,10 @@ class TaskSettings(Part):
         """Return the task: a pure function of these settings and the seeds."""
         raise TypeError(f"{type(self).__name__} must define build(seeds) -> Task")
 
+    def absent(self) -> str | None:
+        """Return the sentence that says which data file is missing; None where the task can be built."""
+        return None
+
 
 class ModelSettings(Part):
     """Settings of a model; those ``per_member`` move only where its parameters begin."""

@@ -13,6 +13,7 @@ import pytest
 import toys
 from commands import ask
 from grokscope.claims import Claim, Criterion
+from grokscope.errors import DataError
 from grokscope.execution import reproduce as module
 from grokscope.execution.reproduce import in_batches, longest_first, reproduce
 from grokscope.paper import Experiment, Paper
@@ -200,3 +201,26 @@ def test_cells_are_listed_like_any_experiment(monkeypatch: pytest.MonkeyPatch) -
         ("sweep2026/d", None),
         ("sweep2026/e", "c"),
     ]
+
+
+def test_without_its_data_an_experiment_is_left_out_and_the_claim_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("GROKSCOPE_DATA", raising=False)
+    digits = experiment("digits", spec={**experiment("a").spec, "task": {"name": "images"}})
+    paper = Paper(
+        "digits2026",
+        "Digits",
+        "@misc{digits2026}",
+        experiments=(experiment("a"), digits),
+        claims=(claim("C1", "a"), claim("C2", "a", "digits")),
+    )
+    names, board = trained(monkeypatch, tmp_path, paper, scale="cpu")
+    assert names == ["a"]
+    one, two = board.verdicts
+    assert one.value is not None
+    assert two.status == "not testable here"
+    assert two.reason.startswith("There are no runs of digits2026/digits at scale cpu. train-images-idx3-ubyte.gz")
+    assert "set GROKSCOPE_DATA" in two.reason
+    with pytest.raises(DataError, match="no data directory is set"):
+        reproduce(["digits2026"], seeds=(0,), root=tmp_path, experiments=["digits"])

@@ -6,8 +6,8 @@ import itertools
 import math
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,8 @@ def reproduce(
     There is a page for each experiment, with all its seeds, in ``<root>/reports``. The seeds of an
     experiment, and experiments of one ``Experiment.batch``, are trained as one ensemble where their learner allows
     it; finished runs are used again unless ``fresh``. At smoke scale every experiment runs that is no other's cell
-    (``Experiment.cell_of``), needed or not. With several ``jobs`` the longest experiment begins first.
+    (``Experiment.cell_of``), needed or not. With several ``jobs`` the longest experiment begins first. Experiments
+    whose data files are missing are left out, and the claims on them say so, unless they are named.
 
     Raises:
         UsageError: an unknown paper, experiment or scale.
@@ -77,6 +78,7 @@ def reproduce(
     root = Path(root) if root is not None else default_root()
     names = tuple(papers) or tuple(PAPERS.names())
     wanted: list[tuple[Paper, str]] = []
+    absent: dict[str, str] = {}
     for name in names:
         paper: Paper = PAPERS.get(name)
         scales = {known for e in paper.experiments for known in e.scale_names}
@@ -85,7 +87,14 @@ def reproduce(
         needed = {e for claim in paper.claims if scale in claim.criterion for e in claim.at(scale).experiments}
         every = [e.name for e in paper.experiments if e.name in needed or (scale == "smoke" and e.cell_of is None)]
         chosen = [paper.experiment(e).name for e in experiments] if experiments else every
-        wanted += [(paper, experiment) for experiment in chosen]
+        for experiment in chosen:
+            missing = None if experiments else experiment_spec(f"{name}/{experiment}", scale=scale).task.absent()
+            if missing is None:
+                wanted.append((paper, experiment))
+                continue
+            absent[f"{name}/{experiment}"] = missing
+            if progress is not None:
+                progress.note(f"{name}/{experiment}: left out. {missing}")
     units = in_batches(wanted)
     if jobs > 1 and len(units) > 1:
         _in_processes(longest_first(units, scale), scale, seeds, fresh=fresh, jobs=jobs, root=root, progress=progress)
@@ -98,7 +107,9 @@ def reproduce(
         for spec, path in stored:
             found[spec.paper][spec.seed.base][spec.experiment] = open_run(path)
     verdicts = [
-        judge(claim, name, scale, found[name])
+        _with_reason(
+            judge(claim, name, scale, found[name]), [f"{name}/{e}" for e in claim.at(scale).experiments], absent
+        )
         for name in names
         for claim in PAPERS.get(name).claims
         if not experiments or set(claim.at(scale).experiments) & set(experiments)
@@ -117,6 +128,12 @@ def reproduce(
         for paper, experiment in wanted
     ]
     return Scoreboard(names, scale, tuple(seeds), tuple(verdicts), tuple(reports))
+
+
+def _with_reason(verdict: Verdict, experiments: Sequence[str], absent: Mapping[str, str]) -> Verdict:
+    """Return a verdict that also says why there are no runs, where data files are missing."""
+    missing = next((absent[name] for name in experiments if name in absent), None)
+    return verdict if missing is None else replace(verdict, reason=f"{verdict.reason} {missing}")
 
 
 def in_batches(wanted: Sequence[tuple[Paper, str]]) -> list[Unit]:
