@@ -167,3 +167,9 @@ def test_a_run_has_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     relative = networks_figures.loss(runs, [])
     assert [trace["y"][0] for trace in relative["data"][:2]] == [1.0, 1.0]
     assert networks_figures.laziness(runs, [])["layout"]
+
+
+def test_a_sweep_is_drawn_over_its_output_scale() -> None:
+    figure = next(figure for figure in PAPER.figures if figure.id == "mnist-by-scale")
+    assert figure.together
+    assert figure.experiments == tuple(f"mnist-scale-{scale}" for scale in (0.001, 0.01, 0.05, 0.5))

@@ -17,8 +17,8 @@ CALIBRATION = (100, 101, 102)
 
 
 def sheet(**bounds: tuple[float | None, float | None]) -> Criterion:
-    """Return a criterion that the claim came with."""
-    return Criterion(bounds, source="sheet")
+    """Return a criterion that the claim came with, at settings that were chosen on the calibration seeds."""
+    return Criterion(bounds, source="sheet", calibration=CALIBRATION)
 
 
 def ours(reason: str, **bounds: tuple[float | None, float | None]) -> Criterion:
@@ -90,8 +90,10 @@ CLAIMS = (
         "image_delays",
         "Fig. 6a",
         ours(
-            RISING + ", and at the smallest test accuracy 0.85 is reached before train accuracy 0.95",
-            least_rise=(1, None),
+            "at the smallest scale test accuracy 0.85 comes before train accuracy 0.95; at fifty times the scale it "
+            "comes after it, by a ratio 1.6 to 2.4 times as large on seeds 100-102 (1.3 is asked). Where the scale "
+            "between stands one seed does not settle",
+            rise=(1.3, None),
             smallest_scale=(None, 1),
         ),
         **sweep(cells.IMAGES, cells.IMAGE_SCALES),
@@ -206,7 +208,28 @@ CLASSIFIERS = tuple(
 STUDENTS = tuple(e.name for e in EXPERIMENTS if e.name.startswith(cells.STUDENT) or e.name == cells.ADAPTIVE)
 EVERY = tuple(e.name for e in EXPERIMENTS)
 
+SWEEPS = {
+    cells.PERCEPTRON: sweep(cells.PERCEPTRON, cells.PERCEPTRON_SCALES)["experiments"],
+    cells.IMAGES: sweep(cells.IMAGES, cells.IMAGE_SCALES)["experiments"],
+    cells.TRANSFORMER: sweep(cells.TRANSFORMER, cells.TRANSFORMER_SCALES)["experiments"],
+    f"{cells.TRANSFORMER}-fixed-rate": sweep(cells.TRANSFORMER, cells.TRANSFORMER_SCALES, "-fixed-rate")["experiments"],
+    cells.STUDENT: sweep(cells.STUDENT, cells.STUDENT_SCALES)["experiments"],
+}
+
 FIGURES = (
+    *(
+        Figure(
+            f"{system}-by-scale",
+            "Fit and generalisation by output scale",
+            experiments,
+            f"{PICTURES}:by_scale",
+            ("train/loss", "test/loss"),
+            "When the levels of the runs' transitions are passed, over the output scale α; medians over seeds and "
+            "their range. A mark stands where runs ended that did not get there.",
+            together=True,
+        )
+        for system, experiments in SWEEPS.items()
+    ),
     Figure(
         "network-accuracy",
         "Accuracy",

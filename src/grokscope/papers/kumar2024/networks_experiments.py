@@ -280,7 +280,13 @@ def variant(
 # where a student learns the target and its kernel does not
 HERMITE_CPU: dict[int, dict[str, Any]] = {
     2: {},
-    3: {"task.dimensions": 20, "task.examples": 280, "model.width": 100, "optimizer.learning_rate": 20.0},
+    3: {
+        "task.dimensions": 20,
+        "task.examples": 280,
+        "model.width": 100,
+        "learner.output_scale": 2.0,
+        "optimizer.learning_rate": 5.0,
+    },
     4: {"task.dimensions": 10, "task.examples": 400, "model.width": 100, "optimizer.learning_rate": 5.0},
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,15 @@ import numpy as np
 from grokscope.papers.kumar2024.networks_experiments import KERNEL
 from grokscope.papers.kumar2024.networks_statistics import FRACTIONS
 from grokscope.recipes.curves import curve_of, level, modules_of, phase_bands
+from grokscope.recipes.grids import grid_rows
 from grokscope.report.figures import Curve, Figure, lines
+from grokscope.report.phase_diagram import phase_diagram
 from grokscope.report.runs import Run
 
 TRAIN, TEST, LAZY, NORM, ALIGNMENT = "#0072B2", "#D55E00", "#009E73", "#000000", "#CC79A7"
 PALETTE = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7")
 NTK: str = KERNEL["measures"][0]
+SCALE = "learner.output_scale"
 Phases = Sequence[dict[str, Any]]
 
 
@@ -70,6 +73,12 @@ def laziness(runs: Sequence[Run], phases: Phases) -> Figure:
         right_log=True,
         bands=phase_bands(phases),
     )
+
+
+def by_scale(runs: Mapping[str, Sequence[Run]]) -> Figure:
+    """Return when the runs of a sweep fitted and generalised, over their output scale."""
+    rows = grid_rows(runs, (SCALE,))
+    return phase_diagram("Fit and generalisation by output scale", rows, (SCALE,), labels={SCALE: "output scale α"})
 
 
 def _relative(runs: Sequence[Run], key: str, name: str, colour: str) -> list[Curve]:

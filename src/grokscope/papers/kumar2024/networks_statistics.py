@@ -95,7 +95,8 @@ def _delays(runs: Runs, levels: Mapping[str, tuple[float, float]]) -> Values:
     ordered = sorted(runs, key=lambda name: scales[name])
     delays = [delay_ratio(runs[name], *levels[name]) for name in ordered]
     each = {f"ratio_{scales[name]:g}": value for name, value in zip(ordered, delays, strict=True)}
-    return {"least_rise": least_rise(delays), "smallest_scale": delays[0], **each}
+    ends = {"smallest_scale": delays[0], "rise": least_rise([delays[0], delays[-1]])}
+    return {"least_rise": least_rise(delays), **ends, **each}
 
 
 def decay_against_laziness(runs: Runs) -> Values:
