@@ -81,7 +81,7 @@ def test_of_two_runs_that_never_generalise_none_is_the_later() -> None:
 def test_delays_are_ordered_by_output_scale_whatever_the_order_of_runs() -> None:
     runs = {"c": accurate(10, math.inf, 2.0), "a": accurate(10, 10, 0.5), "b": accurate(10, 1000, 1.0)}
     found = statistics.perceptron_delays(runs)
-    assert list(found)[2:] == ["ratio_0.5", "ratio_1", "ratio_2"]
+    assert [name for name in found if name.startswith("ratio")] == ["ratio_0.5", "ratio_1", "ratio_2"]
     assert found["smallest_scale"] == pytest.approx(1, abs=0.25)
     least = found["least_rise"]
     assert least is not None
