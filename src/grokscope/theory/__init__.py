@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from grokscope.theory.margin import kernel_margin as kernel_margin
     from grokscope.theory.margin import max_l1_margin as max_l1_margin
     from grokscope.theory.margin import max_l2_margin as max_l2_margin
+    from grokscope.theory.margin import multiclass_margin as multiclass_margin
 
 _HOMES = {
     "Certificate": "certificate",
     "kernel_margin": "margin",
     "max_l1_margin": "margin",
     "max_l2_margin": "margin",
+    "multiclass_margin": "margin",
 }
 """In which module of the package each public name is."""
 

@@ -54,6 +54,28 @@ def signs(y: Any, *, count: int) -> Array:
     return array
 
 
+def class_constraints(labels: Any, *, count: int, classes: int | None = None) -> NDArray[np.bool_]:
+    """Return which class is a wrong one of which example, (count, classes); up to the last label if None.
+
+    Raises UsageError for labels that are not whole numbers of 0 to classes − 1, or for fewer than two classes with
+    examples.
+
+    Example:
+        >>> class_constraints([0, 1], count=2, classes=3).tolist()
+        [[False, True, True], [True, False, True]]
+    """
+    array = real("labels", labels, axes=1)
+    if len(array) != count:
+        raise UsageError(f"{len(array)} labels were given for {count} examples: give one label an example.")
+    size = int(array.max()) + 1 if classes is None else classes
+    outside = array[(array < 0) | (array >= size) | (array != np.floor(array))]
+    if len(outside):
+        raise UsageError(f"labels has {outside[0]:g}: labels are whole numbers of 0 to {size - 1}.")
+    if len(np.unique(array)) < 2:
+        raise UsageError(f"all labels are {array[0]:g}: with one class there is nothing to tell apart.")
+    return np.arange(size) != array[:, None]
+
+
 def kernel(name: str, gram: Any) -> Array:
     """Return a symmetric positive semi-definite matrix, as a kernel gives for a set of examples.
 

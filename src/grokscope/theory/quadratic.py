@@ -8,6 +8,8 @@ from scipy.linalg import cho_factor, cho_solve
 from grokscope.theory.arrays import Array
 
 ITERATIONS = 200
+PATIENCE = 8
+"""How many steps may pass without a smaller error: then rounding is all that is left."""
 CLOSE = 0.995
 """Which share of the way to the boundary a step goes."""
 
@@ -29,14 +31,15 @@ def nonnegative_minimum(hessian: Array, linear: Array, *, tolerance: float = 1e-
     h, b = hessian / scale, linear / size
     ridge = np.finfo(np.float64).eps * np.trace(h) / count
     u, s = np.ones(count), np.ones(count)
-    best, least = u, np.inf
+    best, least, since = u, np.inf, 0
     for _ in range(ITERATIONS):
         residual = h @ u - b - s
         mean = float(u @ s) / count
         error = float(np.abs(residual).max()) + mean
+        since = 0 if error < 0.9 * least else since + 1
         if error < least:
             best, least = u, error
-        if error < tolerance or error > 1e6 * least:
+        if error < tolerance or since > PATIENCE:
             break
         system = h + np.diag(s / u + ridge)
         try:
