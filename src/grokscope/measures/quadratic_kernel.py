@@ -1,8 +1,8 @@
 """The tangent kernel of a quadratic network in closed form, and what training with the kernel of the start would give.
 
 K(x, x') = (α²/N) x·x' [1 + ε w̄·(x + x') + ε² x^T M x'] costs a few products of matrices, where differentiating the
-network costs all its parameters. Gradient descent of the linearised network multiplies the residual by 1 − 2ηK_0/P at
-each step, so its losses at any step are known from the eigenvectors of K_0.
+network costs all its parameters. What gradient descent with the kernel of the start comes to is known without
+training (:mod:`grokscope.theory.lazy`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from grokscope.linalg.quadratic_student import Student, tangent_kernel
 from grokscope.measures.base import DoesNotApply, Key, Measure
 from grokscope.measures.performance import examples as performed
 from grokscope.measures.quadratic import predictor
+from grokscope.theory.lazy import LazyModel, Rule, lazy_model
 
 if TYPE_CHECKING:
     from grokscope.batch import Batch
@@ -76,33 +78,25 @@ def _inputs(batch: Batch) -> Tensor:
 
 @dataclass(frozen=True)
 class Lazy:
-    """The linearised network on the training data, in the eigenvectors of K_0.
+    """The linearised network on the training data, and what its outputs on the test data are made of.
 
     Attributes:
-        eigenvalues: λ of K_0 on the training inputs, (P,).
-        residual: what the start leaves of the labels, in the eigenvectors, (P,).
-        held: K_0 between test and training inputs times the eigenvectors, (tests, P).
-        start: what the start leaves of the test labels, (tests,).
+        model: its training in closed form.
+        cross: K_0 between test and training inputs, (tests, P).
+        start: the outputs on the test data at the start, (tests,).
+        labels: of the test data, (tests,).
         norm: ‖θ_0‖ of the weights.
     """
 
-    eigenvalues: Tensor
-    residual: Tensor
-    held: Tensor
-    start: Tensor
+    model: LazyModel
+    cross: np.ndarray
+    start: np.ndarray
+    labels: np.ndarray
     norm: float
 
-    def decayed(self, steps: int, rate: float) -> Tensor:
-        """Return (1 − 2ηλ/P)^t, (P,)."""
-        shrink = 2 * rate / len(self.eigenvalues) * self.eigenvalues
-        # 1 − x to a power loses digits where x is small; where it is large, log1p is not defined
-        small = shrink < 0.5
-        return torch.where(small, (steps * torch.log1p(-shrink.clamp(max=0.5))).exp(), (1 - shrink) ** steps)
-
-    def counted(self, share: Tensor) -> Tensor:
-        """Return ``share``/λ, 0 where λ is 0 up to rounding."""
-        real = self.eigenvalues > kernels.TOLERANCE * self.eigenvalues[-1]
-        return torch.where(real, share / self.eigenvalues.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+    def loss(self, predicted: np.ndarray) -> float:
+        """Return the mean squared error of predictions on the test data."""
+        return float(np.mean(np.square(predicted.reshape(-1) - self.labels)))
 
 
 def _lazily(snapshot: Snapshot, start: Student, *, is_centred: bool) -> dict[str, float]:
@@ -113,42 +107,48 @@ def _lazily(snapshot: Snapshot, start: Student, *, is_centred: bool) -> dict[str
     if train.weights is not None or not (len(train) and len(test)):
         return {}
     lazy = snapshot.lasting((NAME, "lazy"), lambda: _lazy(snapshot, start, train, test, is_centred=is_centred))
-    power = float(lazy.start.square().mean())
-    limit = lazy.start - lazy.held @ lazy.counted(lazy.residual)
-    difficulty = float((lazy.residual * lazy.counted(lazy.residual)).sum())
+    first, coefficients = lazy.loss(lazy.start), lazy.model.limit()[:, 0]
+    error = lazy.loss(lazy.start + lazy.cross @ coefficients)
+    # K⁺ r has r as its coefficients' product with what they are fitted to
+    difficulty = -float(coefficients @ (lazy.model.vectors @ lazy.model.residual[:, 0]))
     result = {
-        "regression_error": float(limit.square().mean()),
-        "regression_error_relative": float(limit.square().mean()) / power if power > 0 else math.nan,
+        "regression_error": error,
+        "regression_error_relative": error / first if first > 0 else math.nan,
         "difficulty": difficulty,
-        "laziness": math.sqrt(difficulty) / lazy.norm if lazy.norm > 0 else math.nan,
+        "laziness": math.sqrt(max(difficulty, 0.0)) / lazy.norm if lazy.norm > 0 else math.nan,
     }
-    rule = snapshot.descent
-    if rule is None or not (rule.constant and rule.full_batch) or rule.momentum or rule.weight_decay:
+    descent = snapshot.descent
+    if descent is None or not (descent.constant and descent.full_batch) or descent.momentum or descent.weight_decay:
         return result
-    left = lazy.decayed(snapshot.step, rule.learning_rate)
-    held = lazy.start - lazy.held @ (lazy.counted(1 - left) * lazy.residual)
-    loss, measured = float(held.square().mean()), float(weighted_mean(performed(snapshot, "test")[0], test.weights))
+    rule = Rule(learning_rate=descent.learning_rate)
+    labels = train.targets.double().reshape(-1).cpu().numpy()
+    fitted = lazy.model.predict(snapshot.step, rule)[:, 0]
+    loss = lazy.loss(lazy.model.predict(snapshot.step, rule, lazy.cross, start_cross=lazy.start))
+    measured = float(weighted_mean(performed(snapshot, "test")[0], test.weights))
     return result | {
-        "lazy_train_loss": float((left * lazy.residual).square().mean()),
+        "lazy_train_loss": float(np.mean(np.square(fitted - labels))),
         "lazy_test_loss": loss,
-        "lazy_test_loss_relative": loss / power if power > 0 else math.nan,
+        "lazy_test_loss_relative": loss / first if first > 0 else math.nan,
         "lazy_gap": abs(measured - loss) / loss if loss > 0 else math.nan,
     }
 
 
 def _lazy(snapshot: Snapshot, start: Student, train: Batch, test: Batch, *, is_centred: bool) -> Lazy:
     points, held = _inputs(train), _inputs(test)
-    assert train.targets is not None
-    assert test.targets is not None
-    labels, others = train.targets.double().reshape(-1), test.targets.double().reshape(-1)
-    if not is_centred:
-        labels, others = labels - start(points), others - start(held)
-    values, vectors = torch.linalg.eigh(tangent_kernel(start, points, points))
     initial = snapshot.initial
     assert initial is not None
+    assert train.targets is not None
+    assert test.targets is not None
+    first, other = (torch.zeros(len(x), dtype=torch.float64) if is_centred else start(x).cpu() for x in (points, held))
+    labels, others = train.targets.double().reshape(-1).cpu(), test.targets.double().reshape(-1).cpu()
     norm = torch.stack([t.double().norm() for t in initial.parameters.values()]).norm()
-    cross = tangent_kernel(start, held, points) @ vectors
-    return Lazy(values.clamp_min(0), vectors.T @ labels, cross, others, float(norm))
+    return Lazy(
+        model=lazy_model(tangent_kernel(start, points, points).cpu().numpy(), labels.numpy(), start=first.numpy()),
+        cross=tangent_kernel(start, held, points).cpu().numpy(),
+        start=other.numpy(),
+        labels=others.numpy(),
+        norm=float(norm),
+    )
 
 
 QUADRATIC_KERNEL = Measure(
