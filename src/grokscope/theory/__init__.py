@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grokscope.theory.certificate import Certificate as Certificate
+    from grokscope.theory.interpolation import kernel_interpolation as kernel_interpolation
+    from grokscope.theory.interpolation import kernel_ridge as kernel_ridge
+    from grokscope.theory.interpolation import minimum_norm as minimum_norm
+    from grokscope.theory.lazy import Rule as Rule
+    from grokscope.theory.lazy import break_time as break_time
+    from grokscope.theory.lazy import laziness as laziness
+    from grokscope.theory.lazy import lazy_model as lazy_model
     from grokscope.theory.margin import kernel_margin as kernel_margin
     from grokscope.theory.margin import max_l1_margin as max_l1_margin
     from grokscope.theory.margin import max_l2_margin as max_l2_margin
@@ -19,9 +26,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Certificate": "certificate",
+    "Rule": "lazy",
+    "break_time": "lazy",
+    "kernel_interpolation": "interpolation",
     "kernel_margin": "margin",
+    "kernel_ridge": "interpolation",
+    "laziness": "lazy",
+    "lazy_model": "lazy",
     "max_l1_margin": "margin",
     "max_l2_margin": "margin",
+    "minimum_norm": "interpolation",
     "multiclass_margin": "margin",
 }
 """In which module of the package each public name is."""
