@@ -37,6 +37,7 @@ class Descent:
         momentum: of heavy-ball momentum.
         full_batch: whether every step sees the whole training set.
         constant: whether η stays the same from step to step.
+        is_flow: whether it is a gradient flow, of which a step is the time η.
     """
 
     learning_rate: float
@@ -44,6 +45,7 @@ class Descent:
     momentum: float = 0.0
     full_batch: bool = True
     constant: bool = True
+    is_flow: bool = False
 
 
 @dataclass(frozen=True)

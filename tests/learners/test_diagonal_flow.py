@@ -104,7 +104,7 @@ def test_snapshot_is_the_network_it_is_the_flow_of() -> None:
     signs = 2.0 * targets - 1
     assert logged == pytest.approx(float(torch.nn.functional.softplus(-signs * scores).mean()), rel=1e-9)
     assert snapshot.clocks == {"time": 2.0}
-    assert snapshot.descent == Descent(0.01, 0.01)
+    assert snapshot.descent == Descent(0.01, 0.01, is_flow=True)
     assert snapshot.initial is not None
     assert float(snapshot.initial.logits("train").abs().max()) == 0
     norm = torch.cat(list(snapshot.initial.parameters.values())).norm()

@@ -254,6 +254,6 @@ def _member(spec: Spec, task: Task) -> tuple[Reduced, Source]:
         eval_chunk=spec.numerics.eval_chunk,
         measure_seed=spec.seed.measure,
         loss=task.loss,
-        descent=Descent(settings.time_per_step, settings.weight_decay),
+        descent=Descent(settings.time_per_step, settings.weight_decay, is_flow=True),
     )
     return member, source
