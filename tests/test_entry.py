@@ -133,6 +133,7 @@ def test_every_measure_declares_itself(name: str) -> None:
 
 
 BUILTIN_MEASURES = (
+    "completion",
     "transition_forecast",
     "ablation",
     "agop",

@@ -518,6 +518,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "units": ("golechha2024",),
     "weight_entropy": ("golechha2024",),
     "weights": ("nanda2023",),
+    "completion": ("lyu2024",),
     "transition_forecast": ("lyu2024",),
 }
 """The ``cites`` of our own measures once more, so that a report can be written without loading torch.

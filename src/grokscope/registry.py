@@ -182,6 +182,7 @@ MEASURES: Registry[Any] = Registry(
         "uniformity": "grokscope.measures.uniformity:UNIFORMITY",
         "agop": "grokscope.measures.agop:AGOP",
         "transition_forecast": "grokscope.measures.transition_forecast:TRANSITION_FORECAST",
+        "completion": "grokscope.measures.completion:COMPLETION",
         "threshold_accuracy": "grokscope.measures.threshold_accuracy:THRESHOLD_ACCURACY",
     },
 )
