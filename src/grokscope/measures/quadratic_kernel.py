@@ -31,7 +31,7 @@ NAME = "quadratic_kernel"
 MOVING = ("alignment", "alignment_one_sided", "alignment_raw", "trace", "movement", "distance")
 
 
-def measure(snapshot: Snapshot, *, examples: int = 400) -> dict[str, float]:
+def measure(snapshot: Snapshot, *, examples: int = 256) -> dict[str, float]:
     """Return alignment and movement of the kernel on test inputs, and what a lazy training would be at now.
 
     Args:
