@@ -61,7 +61,8 @@ def rank_correlation(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.nd
     first_ranks, second_ranks = (_ranks(np.asarray(values, float)) for values in (x, y))
     if not np.isfinite([first_ranks, second_ranks]).all() or np.ptp(first_ranks) == 0 or np.ptp(second_ranks) == 0:
         return None
-    return float(np.corrcoef(first_ranks, second_ranks)[0, 1])
+    # the same order is 1, not 1 up to rounding
+    return round(float(np.corrcoef(first_ranks, second_ranks)[0, 1]), 12)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -169,32 +170,43 @@ def eigenvector_labels(runs: Runs) -> Values:
 
 
 def output_scale(runs: Runs) -> Values:
-    """Return how delay and final test loss follow the output scale, and what becomes of the kernel.
+    """Return how delay and final test loss follow the output scale.
 
     ``delay_order`` and ``final_order`` are rank correlations with α of log10(test/train) at half of the start, and of
-    the test loss at the end; ``smallest_ratio`` and ``largest_ratio`` that ratio at the ends of the sweep;
-    ``movement_spread`` the largest over the smallest of α · kernel movement where training is at a tenth.
+    the test loss at the end; ``smallest_ratio`` and ``largest_ratio`` that ratio at the ends of the sweep.
     """
     each = [runs[alpha_name(alpha)] for alpha in ALPHAS]
     ratios = [log_ratio(run, HALF) for run in each]
-    moved = [alpha * value_at(run, MOVEMENT, falls(run, TRAIN, TENTH)) for alpha, run in zip(ALPHAS, each, strict=True)]
     return {
         "delay_order": rank_correlation(ALPHAS, ratios),
         "final_order": rank_correlation(ALPHAS, [last(run, TEST) for run in each]),
         "smallest_ratio": ratios[0],
         "largest_ratio": ratios[-1],
-        "movement_spread": max(moved) / min(moved) if np.isfinite(moved).all() else None,
     }
 
 
+def kernel_movement(runs: Runs) -> Values:
+    """Return the mean over α of α · kernel movement where training is at a tenth, and how far any is off it."""
+    each = [(alpha, runs[alpha_name(alpha)]) for alpha in ALPHAS]
+    scaled = np.array([alpha * value_at(run, MOVEMENT, falls(run, TRAIN, TENTH)) for alpha, run in each])
+    if not np.isfinite(scaled).all():
+        return {"deviation": None, "mean": None}
+    return {"deviation": float(np.abs(scaled / scaled.mean() - 1).max()), "mean": float(scaled.mean())}
+
+
 def nonlinearity(runs: Runs) -> Values:
-    """Return how peak, final test loss and delay follow ε: rank correlations, all at the same last step."""
+    """Return how final test loss (at one step for all), peak and delay follow ε, by rank correlations.
+
+    The delay is in steps, at half of the start. The ratio test/train goes the other way, as a small ε also fits late:
+    ``ratio_order``.
+    """
     each = [runs[epsilon_name(epsilon)] for epsilon in EPSILONS]
     end = min(int(over(run, TEST)[0][-1]) for run in each)
     return {
         "final_order": rank_correlation(EPSILONS, [value_at(run, TEST, end) for run in each]),
         "peak_order": rank_correlation(EPSILONS, [float(over(run, TEST)[1].max()) for run in each]),
-        "delay_order": rank_correlation(EPSILONS, [log_ratio(run, HALF) for run in each]),
+        "delay_order": rank_correlation(EPSILONS, [falls(run, TEST, HALF) - falls(run, TRAIN, HALF) for run in each]),
+        "ratio_order": rank_correlation(EPSILONS, [log_ratio(run, HALF) for run in each]),
     }
 
 
