@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from grokscope.theory.bounds import max_l1_margin_bound as max_l1_margin_bound
+    from grokscope.theory.bounds import max_l2_margin_bound as max_l2_margin_bound
     from grokscope.theory.certificate import Certificate as Certificate
     from grokscope.theory.interpolation import kernel_interpolation as kernel_interpolation
     from grokscope.theory.interpolation import kernel_ridge as kernel_ridge
@@ -23,20 +25,32 @@ if TYPE_CHECKING:
     from grokscope.theory.margin import max_l1_margin as max_l1_margin
     from grokscope.theory.margin import max_l2_margin as max_l2_margin
     from grokscope.theory.margin import multiclass_margin as multiclass_margin
+    from grokscope.theory.stationarity import alignment as alignment
+    from grokscope.theory.stationarity import complementarity as complementarity
+    from grokscope.theory.stationarity import decay_residual as decay_residual
+    from grokscope.theory.stationarity import margin_stationarity as margin_stationarity
+    from grokscope.theory.stationarity import norm_stationarity as norm_stationarity
 
 _HOMES = {
     "Certificate": "certificate",
     "Rule": "lazy",
+    "alignment": "stationarity",
     "break_time": "lazy",
+    "complementarity": "stationarity",
+    "decay_residual": "stationarity",
     "kernel_interpolation": "interpolation",
     "kernel_margin": "margin",
     "kernel_ridge": "interpolation",
     "laziness": "lazy",
     "lazy_model": "lazy",
+    "margin_stationarity": "stationarity",
     "max_l1_margin": "margin",
+    "max_l1_margin_bound": "bounds",
     "max_l2_margin": "margin",
+    "max_l2_margin_bound": "bounds",
     "minimum_norm": "interpolation",
     "multiclass_margin": "margin",
+    "norm_stationarity": "stationarity",
 }
 """In which module of the package each public name is."""
 
