@@ -281,7 +281,7 @@ FIGURES = (
         "Norm against pure decay, and the normalised margin",
         WITH_DECAY,
         f"{PICTURES}:norm",
-        ("transition_forecast/norm_ratio", "margin/normalised"),
+        ("transition_forecast/norm_ratio", "margin/train/normalised"),
         "‖θ(t)‖ over ‖θ(0)‖ e^{−λt}, 1 in the kernel regime; and the least margin on the training data over ‖θ‖², "
         "which gradient flow without decay never lowers.",
     ),
@@ -324,7 +324,7 @@ FIGURES = (
         "Normalised margin over the exponent of time",
         (WITHOUT,),
         f"{PICTURES}:log_margin",
-        ("margin/normalised",),
+        ("margin/train/normalised",),
         "Least margin over ‖θ‖². Under gradient flow it never falls: where it does, the steps are too long for it.",
     ),
 )

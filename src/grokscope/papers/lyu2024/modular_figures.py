@@ -52,7 +52,7 @@ def loss(runs: Sequence[Run], phases: Phases) -> Figure:
 
 def norm(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return the norm over that of pure decay, and the normalised margin."""
-    ratio, margin = "transition_forecast/norm_ratio", "margin/normalised"
+    ratio, margin = "transition_forecast/norm_ratio", "margin/train/normalised"
     curves = [
         *curve_of(runs, ratio, "‖θ(t)‖ over ‖θ(0)‖ e^{−λt}", clock=TIME, colour=RATIO),
         *curve_of(runs, margin, "normalised margin (right axis)", clock=TIME, colour=MARGIN, axis="right"),
@@ -111,7 +111,9 @@ def log_time(runs: Sequence[Run], phases: Phases) -> Figure:
 
 def log_margin(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return the normalised margin over log10 of the time."""
-    curves = _exponents(curve_of(runs, "margin/normalised", "least margin over ‖θ‖²", clock=LOG_TIME, colour=MARGIN))
+    curves = _exponents(
+        curve_of(runs, "margin/train/normalised", "least margin over ‖θ‖²", clock=LOG_TIME, colour=MARGIN)
+    )
     title = "Normalised margin over the exponent of time"
     return lines(title, curves, x_title=EXPONENT, y_title="least margin over ‖θ‖²", log_y=True)
 

@@ -90,7 +90,7 @@ def not_sharp(runs: Runs) -> Values:
     run = runs[WITHOUT]
     fit = first(run, "train/accuracy", 0.99, clock=LOG_TIME) / math.log(10)
     five, half, most = (reaches(run, level, LOG_TIME) / math.log(10) for level in (0.05, 0.5, 0.95))
-    _, margin = over(run, "margin/normalised")
+    _, margin = over(run, "margin/train/normalised")
     positive = margin[margin > 0]
     highest = np.maximum.accumulate(positive) if len(positive) else np.ones(1)
     return {
