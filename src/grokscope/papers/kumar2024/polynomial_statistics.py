@@ -213,9 +213,9 @@ def nonlinearity(runs: Runs) -> Values:
 def phase_diagram(seeds: Seeds) -> Values:
     """Return rank correlations over the cells of the phase diagram, each the median of its seeds.
 
-    At a fifth of the start: ``delay_alpha`` of the delay in epochs with α, ``ratio_epsilon`` of log10(test/train) with
-    −ε, both over the cells that generalise; the same with censored cells ranked last as ``…_censored``; ``censored``
-    counts these.
+    At a fifth of the start: ``delay_alpha`` and ``delay_epsilon`` of the delay in steps with α and with −ε,
+    ``ratio_epsilon`` of log10(test/train) with −ε, over the cells that generalise; two with censored cells ranked last
+    as ``…_censored``; ``censored`` counts these.
     """
     rows = []
     for row in range(4):
@@ -231,6 +231,7 @@ def phase_diagram(seeds: Seeds) -> Values:
     return {
         "delay_alpha": rank_correlation(alphas[seen], delays[seen]),
         "ratio_epsilon": rank_correlation(epsilons[seen], ratios[seen]),
+        "delay_epsilon": rank_correlation(epsilons[seen], delays[seen]),
         "delay_alpha_censored": rank_correlation(alphas, delays),
         "ratio_epsilon_censored": rank_correlation(epsilons, ratios),
         "censored": float((~seen).sum()),
