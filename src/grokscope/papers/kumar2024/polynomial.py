@@ -105,7 +105,7 @@ CLAIMS = (
         "features_align",
         "Fig. 1c",
         ours(
-            "the sheet's growth by a fifth, asked of the smaller run of Fig. 4 as in the sheet (norm 9.5 to 19, alignment "
+            "the sheet's growth by a fifth, asked of the run of Fig. 4 as in the sheet (norm 9.5 to 19, alignment "
             "0.011 to 0.1): the main run needs the paper's 100,000 steps. Seeds 100-102 grow 2.0 to 2.2 and 3.3 to 3.9 "
             "times; once they have generalised they stay, so no growth is asked of every late step",
             alignment_ratio=(1.2, None),
