@@ -100,8 +100,7 @@ def _grid(row: int, column: int) -> Experiment:
         task={"dimensions": 100, "examples": 550},
         model={"width": 500, "epsilon": epsilon},
         learner={"output_scale": alpha, "centred": True, "steps": 110_000},
-        # "20 N", read from the released notebook, diverges here at ε above 0.1; the rate of Fig. 3a does not
-        learning_rate=rate(500, alpha),
+        learning_rate=rate(500, alpha, factor=20),
         cpu=small,
         recorded=record(12, ["relative_loss", "performance"]),
         minutes={"cpu": 0.06, "paper": 1.5},
