@@ -105,8 +105,8 @@ CLAIMS = (
         "transformer_delays",
         "Fig. 6b",
         ours(
-            f"{RISING} (the sheet's order), and at the smallest test follows train accuracy within a factor of 2, which "
-            "is to have vanished; the learning rate goes with 1/α², as published",
+            f"{RISING} (the sheet's order), and at the smallest test follows train accuracy within a factor of 2, "
+            "which is to have vanished; the learning rate goes with 1/α², as published",
             least_rise=(1, None),
             smallest_scale=(None, 2),
         ),
