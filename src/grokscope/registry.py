@@ -175,6 +175,8 @@ MEASURES: Registry[Any] = Registry(
         "correlation_traps": "grokscope.measures.correlation_traps:CORRELATION_TRAPS",
         "htsr": "grokscope.measures.htsr:HTSR",
         "margin": "grokscope.measures.margin:MARGIN",
+        "max_margin": "grokscope.measures.max_margin:MAX_MARGIN",
+        "stationarity": "grokscope.measures.stationarity:STATIONARITY",
         "circuit_complexity": "grokscope.measures.circuit_complexity:CIRCUIT_COMPLEXITY",
         "relative_loss": "grokscope.measures.relative_loss:RELATIVE_LOSS",
         "robustness": "grokscope.measures.robustness:ROBUSTNESS",

@@ -130,7 +130,7 @@ def norm_stationarity(parameters: Any, gradients: Any, errors: Any) -> Stationar
     off = real("errors", errors, axes=1)
     if len(off) != len(rows):
         raise UsageError(f"{len(off)} errors were given for {len(rows)} gradients: give one a constraint.")
-    a = np.linalg.lstsq(rows.T, theta)[0]
+    a: Array = np.linalg.lstsq(rows.T, theta)[0].astype(np.float64)
     residual = float(np.linalg.norm(theta - a @ rows) / np.linalg.norm(theta))
     return Stationarity(residual, 0.0, float(np.abs(off).max()), a)
 
