@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -67,6 +68,31 @@ def stack(batches: list[Batch]) -> Batch:
         targets=targets,
         weights=torch.stack([weights_of(batch) for batch in batches]) if weighted else None,
     )
+
+
+def shared(batches: list[Batch]) -> tuple[list[Batch], int]:
+    """Return batches without those equal to the one before, and how many there were of each.
+
+    Where these numbers differ, each batch is repeated as often as their greatest common divisor leaves.
+
+    Example:
+        >>> one, other = Batch(torch.zeros(3, 2)), Batch(torch.ones(3, 2))
+        >>> [len(shared(given)[0]) for given in ([one, one, other, other], [one, one, other], [one, other])]
+        [2, 3, 2]
+    """
+    counts: list[int] = []
+    for before, batch in zip([None, *batches], batches, strict=False):
+        if before is not None and _equal(before, batch):
+            counts[-1] += 1
+        else:
+            counts.append(1)
+    each = math.gcd(*counts)
+    return batches[::each], each
+
+
+def _equal(one: Batch, other: Batch) -> bool:
+    pairs = ((one.inputs, other.inputs), (one.targets, other.targets), (one.weights, other.weights))
+    return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
 
 
 def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:

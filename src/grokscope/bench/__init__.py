@@ -7,6 +7,10 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "grokscope.bench.modular_addition:benchmark",
         "training of nanda2023/modular-addition (p = 113) against the loop that evaluates all positions and pairs",
     ),
+    "ensemble": (
+        "grokscope.bench.ensemble:benchmark",
+        "a grid of initial scales, weight decays and seeds as one computation against its cells one by one",
+    ),
     "local-complexity": (
         "grokscope.bench.local_complexity:benchmark",
         "local complexity of a perceptron against a loop over points, and against batches of all their vertices",

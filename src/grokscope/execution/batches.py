@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def batches(specs: Sequence[Spec], *, limit: int | None = None) -> list[list[int]]:
-    """Return which specs are trained together, as few ensembles as possible, each by its members' indices in order.
+    """Return which specs are trained together, as few ensembles as possible, each by its members' indices.
 
     Members agree in what an ensemble has one of (:func:`grokscope.members.shared`) and, where the learner stacks them,
     in the shapes of data and parameters: for these a task and a model are built wherever the settings differ. One that
-    fits to no other is alone.
+    fits to no other is alone. Members that share their data lie side by side.
 
     Args:
         specs: of single runs.
@@ -45,8 +45,17 @@ def batches(specs: Sequence[Spec], *, limit: int | None = None) -> list[list[int
             # the same training that ends elsewhere is not trained beside itself
             key = _digest([spec.learner.name, shared(spec), seen[spec.solo_id]]) + shapes
         groups.setdefault(key, []).append(index)
+    # who shares data lies side by side: such members are multiplied with it together
+    for group in groups.values():
+        ranks: dict[str, int] = {}
+        group.sort(key=lambda index: ranks.setdefault(_data(specs[index]), len(ranks)))
     size = limit or len(specs)
     return [group[at : at + size] for group in groups.values() for at in range(0, len(group), size)]
+
+
+def _data(spec: Spec) -> str:
+    seeds = spec.seed
+    return _digest([spec.task.model_dump(), seeds.split, seeds.order, seeds.noise])
 
 
 def as_members(specs: Sequence[Spec]) -> list[Spec]:

@@ -61,9 +61,6 @@ class GradientLearner:
     def _combine(self, members: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         return members[0]
 
-    def _combine_batches(self, batches: list[Batch]) -> Batch:
-        return batches[0]
-
     def _optimizer(self, specs: Sequence[Spec]) -> Optimizer:
         return _settings(specs[0]).build(logarithmic=_logarithmic(specs[0]))
 
@@ -257,8 +254,7 @@ class GradientLearner:
 
     def _batch(self, state: GradientState, step: int) -> Batch:
         numerics = state.specs[0].numerics
-        batch = self._combine_batches([task.batch(step) for task in state.tasks])
-        return batch.to(numerics.device, getattr(torch, numerics.dtype))
+        return state.tasks[0].batch(step).to(numerics.device, getattr(torch, numerics.dtype))
 
     def _intervention_states(self, specs: Sequence[Spec], parameters: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """Return the states of all interventions at step 0; those that draw find their member's seed in theirs."""
@@ -314,14 +310,15 @@ def _is_scaled(specs: Sequence[Spec]) -> bool:
 def _descent(spec: Spec, task: Task) -> Descent | None:
     """Return the rule of a plain gradient descent with coupled weight decay; None for every other."""
     settings: Any = spec.optimizer
-    if settings is None or settings.name != "sgd" or spec.interventions:
+    if settings is None or settings.name != "sgd" or spec.interventions or spec.learner.l1:  # type: ignore[attr-defined]
         return None
     return Descent(
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         momentum=settings.momentum,
         full_batch=task.stream is None,
-        constant=settings.rate == "constant" and not settings.warmup_steps,
+        constant=settings.rate == "constant" and not settings.warmup_steps and not _logarithmic(spec),
+        nesterov=settings.nesterov,
     )
 
 

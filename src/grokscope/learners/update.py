@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from grokscope.batch import Batch
 from grokscope.forward import Forward, sites
+from grokscope.learners.closed import Closed
 from grokscope.learners.losses import Loss
 from grokscope.learners.optim.base import Optimizer
 from grokscope.settings import InterventionSettings
@@ -34,6 +36,10 @@ class Kernel:
     interventions: Sequence[InterventionSettings]
     lift: Lift
     l1: float = 0.0
+    closed: Closed | None = None
+    """Loss and gradients without autograd, where the model knows them."""
+    sharing: int = 1
+    """How many members next to each other share their data, which then has no axis of theirs."""
 
 
 @dataclass
@@ -106,7 +112,16 @@ def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: Any) -> tuple[T
 
     The gradients are those of loss + l1 · ‖θ‖₁, with sign(θ) for that of |θ| (0 at 0); the loss is without it.
     """
+    if kernel.closed is not None:
+        losses, named = kernel.closed(moving.parameters, moving.buffers, batch)
+    else:
+        losses, named = _differentiated(kernel, moving, batch, step)
+    if kernel.l1:
+        named = {name: g + kernel.l1 * moving.parameters[name].sign() for name, g in named.items()}
+    return losses.detach(), named
 
+
+def _differentiated(kernel: Kernel, moving: Moving, batch: Batch, step: Any) -> tuple[Tensor, dict[str, Tensor]]:
     def member(
         parameters: dict[str, Tensor],
         buffers: dict[str, Tensor],
@@ -132,16 +147,34 @@ def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: Any) -> tuple[T
         weights = None if absent[1] else optional[-1]
         return member(parameters, buffers, inputs, targets, weights, states)
 
-    losses, states = kernel.lift(call)(*given, moving.interventions)
+    lifted = kernel.lift(call) if kernel.sharing == 1 else _sharing(call, len(given) - 2, kernel.sharing)
+    losses, states = lifted(*given, moving.interventions)
     moving.interventions = [{name: t.detach() for name, t in tensors.items()} for tensors in states]
     gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True)
     named = {
         name: torch.zeros_like(leaf) if g is None else g
         for (name, leaf), g in zip(leaves.items(), gradients, strict=True)
     }
-    if kernel.l1:
-        named = {name: g + kernel.l1 * moving.parameters[name].sign() for name, g in named.items()}
-    return losses.detach(), named
+    return losses, named
+
+
+def _sharing(call: Callable[..., Any], data: int, members: int) -> Callable[..., Any]:
+    """Return ``call`` over groups of members, each group with data of its own: (groups · members, …) and (groups, …).
+
+    Args:
+        call: of one member's parameters, buffers, ``data`` tensors of the batch, and states.
+        data: how many tensors the batch has.
+        members: how many next to each other share it.
+    """
+    within = torch.vmap(call, in_dims=(0, 0, *[None] * data, 0))
+
+    def run(parameters: Any, buffers: Any, *rest: Any) -> Any:
+        *tensors, states = rest
+        own = tree_map(lambda t: t.unflatten(0, (-1, members)), (parameters, buffers, states))
+        found = torch.vmap(within)(own[0], own[1], *tensors, own[2])
+        return tree_map(lambda t: t.flatten(0, 1), found)
+
+    return run
 
 
 def update(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, step: int | Tensor) -> dict[str, Tensor]:
@@ -159,7 +192,7 @@ def update(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, s
 
 def solo(kernel: Kernel) -> Kernel:
     """Return the kernel for one member's own tensors."""
-    return replace(kernel, lift=as_it_is)
+    return replace(kernel, lift=as_it_is, closed=None, sharing=1)
 
 
 def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:

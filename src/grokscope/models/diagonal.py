@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,6 +34,21 @@ class DiagonalNetwork(nn.Module):
         """Return the logits, or f where the task has no classes."""
         score = inputs.flatten(1) @ linear_predictor({"u": self.u, "v": self.v})
         return torch.stack([-score / 2, score / 2], 1) if self.classes else score[:, None]
+
+    def pullback(
+        self, parameters: Mapping[str, Tensor], inputs: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], dict[str, Tensor]]]:
+        """Return outputs and gradients of many members, as :class:`grokscope.learners.closed.Pullback` says."""
+        x = inputs.flatten(2)
+        score = linear_predictor(parameters) @ x.mT
+        outputs = torch.stack([score, score], -1) * score.new_tensor([-0.5, 0.5]) if self.classes else score[..., None]
+
+        def pull(slopes: Tensor) -> dict[str, Tensor]:
+            moved = (slopes[..., 1] - slopes[..., 0]) / 2 if self.classes else slopes[..., 0]
+            by_weight = 2 * (moved @ x)
+            return {"u": by_weight * parameters["u"], "v": -by_weight * parameters["v"]}
+
+        return outputs, pull
 
 
 def linear_predictor(parameters: Mapping[str, Tensor]) -> Tensor:

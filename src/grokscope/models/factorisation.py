@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +29,30 @@ class SymmetricFactorisation(nn.Module):
         """Return the entries that the indices name."""
         entries = completed_matrix({"U": self.U, "V": self.V}).flatten()
         return entries[inputs[:, :1] * len(self.U) + inputs[:, 1:]]
+
+    def pullback(
+        self, parameters: Mapping[str, Tensor], inputs: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], dict[str, Tensor]]]:
+        """Return outputs and gradients of many members, as :class:`grokscope.learners.closed.Pullback` says."""
+        left, right = (parameters[name].flatten(0, 1) for name in ("U", "V"))
+        whole = torch.baddbmm(right @ right.mT, left, left.mT, beta=-1)
+        members, size = parameters["U"].shape[1], whole.shape[-1]
+
+        def places(row: Tensor, column: Tensor) -> Tensor:
+            return (row * size + column).repeat_interleave(members, 0)
+
+        named, mirrored = places(*inputs.unbind(2)), places(*inputs.flip(2).unbind(2))
+        outputs = whole.flatten(1).gather(1, named)
+
+        def pull(slopes: Tensor) -> dict[str, Tensor]:
+            moved = slopes.flatten(0, 1).squeeze(-1)
+            # ∂L/∂W and its transpose, which is the same by the mirrored entry
+            both = torch.zeros_like(whole).flatten(1).scatter_add_(1, named, moved).scatter_add_(1, mirrored, moved)
+            both = both.view_as(whole)
+            found = {"U": both @ left, "V": (both @ right).neg_()}
+            return {name: one.view_as(parameters[name]) for name, one in found.items()}
+
+        return outputs.view(-1, members, outputs.shape[1], 1), pull
 
 
 def completed_matrix(parameters: Mapping[str, Tensor]) -> Tensor:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from grokscope.models.pullback import SLOPES, dense
 
 if TYPE_CHECKING:
     from grokscope.facts import Facts
@@ -47,13 +50,33 @@ class MLP(nn.Module):
             for parameter in layer.parameters():
                 parameter.data.uniform_(-bound, bound, generator=generator)
         self.activation = ACTIVATIONS[settings.activation]()
+        self.slope = SLOPES[settings.activation]
         self.at_hidden = nn.ModuleList(nn.Identity() for _ in settings.widths)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs for a batch of inputs."""
-        if self.vocabulary is not None:
-            inputs = functional.one_hot(inputs, self.vocabulary).to(next(self.parameters()).dtype)
-        x = inputs.flatten(1)
+        x = self._flat(inputs, next(self.parameters()).dtype).flatten(1)
         for layer, site in zip(self.layers[:-1], self.at_hidden, strict=True):
             x = site(self.activation(layer(x)))
         return self.layers[-1](x)
+
+    def pullback(
+        self, parameters: Mapping[str, Tensor], inputs: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], dict[str, Tensor]]]:
+        """Return outputs and gradients of many members, as :class:`grokscope.learners.closed.Pullback` says."""
+        names = [f"layers.{number}." for number in range(len(self.layers))]
+        weights = [parameters[f"{name}weight"] for name in names]
+        biases = [parameters.get(f"{name}bias") for name in names]
+        x = self._flat(inputs, weights[0].dtype).flatten(2)
+        outputs, back = dense(x, weights, biases, self.activation, self.slope)
+
+        def pull(slopes: Tensor) -> dict[str, Tensor]:
+            by_weight, by_bias = back(slopes)
+            found = {f"{name}weight": one for name, one in zip(names, by_weight, strict=True)}
+            return found | {f"{name}bias": one for name, one in zip(names, by_bias, strict=True) if one is not None}
+
+        return outputs, pull
+
+    def _flat(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return inputs as numbers: of tokens one-hot vectors."""
+        return inputs if self.vocabulary is None else functional.one_hot(inputs, self.vocabulary).to(dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from grokscope.models.mlp import input_size
+from grokscope.models.pullback import SLOPES, dense
 
 if TYPE_CHECKING:
     from grokscope.facts import Facts
@@ -57,13 +59,32 @@ class ScaledPerceptron(nn.Module):
             layers.append(Scaled(weight, settings.divisor(before, last=index == len(sizes) - 2)))
         self.layers = nn.ModuleList(layers)
         self.activation = ACTIVATIONS[settings.activation]()
+        self.slope = SLOPES[settings.activation]
         self.at_hidden = nn.ModuleList(nn.Identity() for _ in settings.widths)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs for a batch of inputs."""
-        if self.vocabulary is not None:
-            inputs = functional.one_hot(inputs, self.vocabulary).to(next(self.parameters()).dtype)
-        x = inputs.flatten(1)
+        x = self._flat(inputs, next(self.parameters()).dtype).flatten(1)
         for layer, site in zip(self.layers[:-1], self.at_hidden, strict=True):
             x = site(self.activation(layer(x)))
         return self.layers[-1](x)
+
+    def pullback(
+        self, parameters: Mapping[str, Tensor], inputs: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], dict[str, Tensor]]]:
+        """Return outputs and gradients of many members, as :class:`grokscope.learners.closed.Pullback` says."""
+        names = [f"layers.{number}.weight" for number in range(len(self.layers))]
+        divisors = [float(layer.divisor) for layer in self.layers]  # type: ignore[arg-type]
+        weights = [parameters[name] / by for name, by in zip(names, divisors, strict=True)]
+        x = self._flat(inputs, weights[0].dtype).flatten(2)
+        outputs, back = dense(x, weights, [None] * len(weights), self.activation, self.slope)
+
+        def pull(slopes: Tensor) -> dict[str, Tensor]:
+            by_weight, _ = back(slopes)
+            return {name: one / by for name, one, by in zip(names, by_weight, divisors, strict=True)}
+
+        return outputs, pull
+
+    def _flat(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return inputs as numbers: of tokens one-hot vectors."""
+        return inputs if self.vocabulary is None else functional.one_hot(inputs, self.vocabulary).to(dtype)

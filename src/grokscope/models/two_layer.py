@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from grokscope.models.pullback import SLOPES, dense
 
 if TYPE_CHECKING:
     from grokscope.facts import Facts
@@ -47,3 +50,18 @@ class TwoLayerPerceptron(nn.Module):
         for position in range(self.length):
             before = before + columns[position].index_select(0, tokens[:, position])
         return before.relu() @ self.W_2.T
+
+    def pullback(
+        self, parameters: Mapping[str, Tensor], inputs: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor], dict[str, Tensor]]]:
+        """Return outputs and gradients of many members, as :class:`grokscope.learners.closed.Pullback` says."""
+        first, bias, second = (parameters[name] for name in ("W_1", "b_1", "W_2"))
+        x = functional.one_hot(inputs, self.vocabulary).to(first.dtype).flatten(2)
+        outputs, back = dense(x, [first, second], [bias, None], self.activation, SLOPES["relu"])
+
+        def pull(slopes: Tensor) -> dict[str, Tensor]:
+            (by_first, by_second), (by_bias, _) = back(slopes)
+            assert by_bias is not None
+            return {"W_1": by_first, "b_1": by_bias, "W_2": by_second}
+
+        return outputs, pull

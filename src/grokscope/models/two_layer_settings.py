@@ -23,6 +23,7 @@ class TwoLayerPerceptronSettings(ModelSettings):
     name: Literal["two-layer-perceptron"] = "two-layer-perceptron"
     cites: ClassVar[tuple[str, ...]] = ("lyu2024",)
     paths: ClassVar[tuple[str, ...]] = ("plain", "fast")
+    per_member: ClassVar[tuple[str, ...]] = ("initial_scale", "zero_readout")
     hidden_width: int = Field(default=1024, ge=1)
     initial_scale: float = Field(default=1.0, gt=0, description="α: θ(0) = α times one He draw")
     zero_readout: bool = Field(default=False, description="whether W_2 begins at 0")

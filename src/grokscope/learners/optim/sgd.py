@@ -61,12 +61,17 @@ class SGD:
         if self.rate != "constant":
             log_rate, rate = self._changing(rate, parameters, state, loss)
             state["log_time"] = torch.logaddexp(state["log_time"], log_rate)
+        decays = isinstance(self.weight_decay, Tensor) or self.weight_decay != 0
         for name, parameter in parameters.items():
-            direction = gradients[name] + along(self.weight_decay, parameter) * parameter
+            direction = gradients[name]
+            if decays:
+                direction = (along(self.weight_decay, parameter) * parameter).add_(direction)
             if self.momentum:
                 velocity = state[f"velocity.{name}"].mul_(self.momentum).add_(direction)
                 direction = direction + self.momentum * velocity if self.nesterov else velocity
-            parameter.sub_(self._along(rate, parameter) * direction)
+            moved = self._along(rate, parameter)
+            # in place where it is nobody else's: fresh memory costs more than the product
+            parameter.sub_(direction.mul_(moved) if decays and not self.momentum else moved * direction)
 
     def clocks(self, state: Tensors, step: int) -> dict[str, Scalar]:
         """Return ``time``, the sum of all learning rates so far, or its logarithm where it may overflow."""
