@@ -328,6 +328,13 @@ TREES: dict[str, dict[str, Any]] = {
         "optimizer": {"name": "sgd", "learning_rate": 0.5, "momentum": 0.5},
         "numerics": {"dtype": "float64"},
     },
+    "label-noise": {
+        "paper": "toys",
+        "task": {"name": "sparse-regression", "dimension": 6, "examples": 4, "test_examples": 8},
+        "model": {"name": "diagonal-network", "initial_norm": 1.0},
+        "learner": {"name": "label-noise", "steps": 24, "learning_rate": 0.05},
+        "numerics": {"dtype": "float64"},
+    },
     "flow": {
         "paper": "toys",
         "task": {"name": "toy-diagonal"},
