@@ -135,6 +135,7 @@ def test_every_measure_declares_itself(name: str) -> None:
 BUILTIN_MEASURES = (
     "completion",
     "transition_forecast",
+    "early_predictor",
     "ablation",
     "agop",
     "circles",

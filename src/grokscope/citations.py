@@ -522,6 +522,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "weights": ("nanda2023",),
     "completion": ("lyu2024",),
     "transition_forecast": ("lyu2024",),
+    "early_predictor": ("lyu2024", "jacot2018"),
 }
 """The ``cites`` of our own measures once more, so that a report can be written without loading torch.
 

@@ -185,6 +185,7 @@ MEASURES: Registry[Any] = Registry(
         "agop": "grokscope.measures.agop:AGOP",
         "transition_forecast": "grokscope.measures.transition_forecast:TRANSITION_FORECAST",
         "completion": "grokscope.measures.completion:COMPLETION",
+        "early_predictor": "grokscope.measures.early_predictor:EARLY_PREDICTOR",
         "threshold_accuracy": "grokscope.measures.threshold_accuracy:THRESHOLD_ACCURACY",
     },
 )

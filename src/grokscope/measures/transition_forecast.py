@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from grokscope.errors import UsageError
-from grokscope.linalg.kernels import difficulty
 from grokscope.linalg.margins import homogeneity
 from grokscope.measures.base import DoesNotApply, Key, Measure
+from grokscope.measures.early_solution import early_solution
 from grokscope.measures.initial_kernel import InitialKernel, initial_kernel
-from grokscope.theory.margin import kernel_margin, multiclass_margin
 from grokscope.theory.transition_time import EXCESS, classification_onset, onset
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def _forecast(snapshot: Snapshot, examples: int, norm: float, decay: float, exce
         degree = _degree(start)
         if degree is None or not _starts_at_zero(kernel):
             return {}
-        size = _solved(kernel)
+        size = early_solution(snapshot, "transition_forecast", examples=examples).size
         given = {"initial_norm": norm, "weight_decay": decay, "degree": degree, "excess": excess}
         if kernel.kind == "values":
             found, named = onset(least_change=size, **given), {"least_change": size}
@@ -80,16 +79,6 @@ def _forecast(snapshot: Snapshot, examples: int, norm: float, decay: float, exce
     except UsageError:  # no such kernel, or classes that no linear function of it separates
         return {}
     return {"onset_time": found.time, "onset_scaled": found.scaled, **named}
-
-
-def _solved(kernel: InitialKernel) -> float:
-    """Return ‖h‖ for values, the margin of the tangent features for classes."""
-    if kernel.kind == "values":
-        return float(difficulty(kernel.gram, kernel.targets).clamp(min=0).sqrt())
-    gram, classes = kernel.gram.cpu().numpy(), kernel.targets.cpu().numpy()
-    if kernel.kind == "two classes":
-        return kernel_margin(gram, 2.0 * classes - 1).margin
-    return multiclass_margin(gram, classes, kernel.classes).margin
 
 
 def _degree(start: Snapshot) -> float | None:
