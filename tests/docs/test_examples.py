@@ -35,7 +35,7 @@ CODE_SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MACHINE = re.compile(r"(?<![\w.~:/-])/(?:home|root|Users|tmp|var|opt|mnt|work|srv|usr)/|\b[A-Z]:\\")
 
-RUN = ("docs/start.md", "docs/extend.md", "docs/monitor.md")
+RUN = ("docs/start.md", "docs/extend.md", "docs/monitor.md", "docs/theory/margin.md")
 DRIVER = """
 import json
 namespaces = {}
