@@ -38,6 +38,7 @@ class Descent:
         full_batch: whether every step sees the whole training set.
         constant: whether η stays the same from step to step.
         is_flow: whether it is a gradient flow, of which a step is the time η.
+        nesterov: whether momentum looks ahead.
     """
 
     learning_rate: float
@@ -46,6 +47,7 @@ class Descent:
     full_batch: bool = True
     constant: bool = True
     is_flow: bool = False
+    nesterov: bool = False
 
 
 @dataclass(frozen=True)
