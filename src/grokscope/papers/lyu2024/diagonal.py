@@ -160,20 +160,29 @@ CLAIMS = (
         ),
     ),
     claim(
-        "C5",
+        "C5a",
         "Misgrokking: it generalises at once on Gaussians of large L2 margin, and forgets five orders later.",
         "diagonal-accuracy",
         "misgrokking_times",
         "Fig. 1b",
         experiments=(GAUSSIAN,),
         criterion=sheet(
-            # the paper's 4.5e5, 5.3e5 and 7.4e5 steps, within 15 %, and its norm
+            # the paper's 4.5e5 and 5.3e5 steps, within 15 %, and its norm
             accuracy_90_step=(3.825e5, 5.175e5),
             accuracy_75_step=(4.505e5, 6.095e5),
-            accuracy_60_step=(6.29e5, 8.51e5),
             early_accuracy=(0.99, None),
             final_norm=(3.17, 3.27),
         ),
+    ),
+    claim(
+        "C5b",
+        "Misgrokking, its last part: test accuracy is down to 0.6 at the step of the paper's run.",
+        "diagonal-accuracy",
+        "misgrokking_times",
+        "Fig. 1b",
+        experiments=(GAUSSIAN,),
+        # the paper's 7.4e5 steps within 15 %; a bound of its own, as the level lies within 0.1 of what the draw ends at
+        criterion=sheet(accuracy_60_step=(6.29e5, 8.51e5)),
     ),
     claim(
         "C7",

@@ -176,7 +176,8 @@ EXPERIMENTS = (
                 "model.hidden_width": 128,
                 "optimizer.learning_rate": 0.02,
                 "optimizer.least_rate": 1.0,
-                "learner.steps": 16_000,
+                # 16 000 leave one of the seeds 100-102 at 0.43
+                "learner.steps": 24_000,
             },
         },
         transition=RULE,
