@@ -15,6 +15,7 @@ from grokscope.paper import Paper
 from grokscope.papers.kumar2024 import networks, networks_figures
 from grokscope.papers.kumar2024 import networks_experiments as cells
 from grokscope.papers.kumar2024 import networks_statistics as statistics
+from grokscope.papers.kumar2024.networks_statistics import Delay
 from grokscope.registry import PAPERS
 from grokscope.spec import resolve
 
@@ -49,7 +50,8 @@ def from_step(step: float) -> np.ndarray:
 
 
 def accurate(fit: float, generalise: float, scale: float = 1.0, **more: np.ndarray) -> Any:
-    return Curves(scale, train__accuracy=from_step(fit), test__accuracy=from_step(generalise), **more)
+    given = {"train__accuracy": from_step(fit), "test__accuracy": from_step(generalise)}
+    return Curves(scale, test__loss=1 - from_step(generalise), **given, **more)
 
 
 def falling(fit: float, generalise: float, start: float = 4.0) -> Any:
@@ -59,23 +61,35 @@ def falling(fit: float, generalise: float, start: float = 4.0) -> Any:
     )
 
 
-def test_a_ratio_is_censored_where_it_never_generalises_and_missing_where_it_never_fits() -> None:
-    assert statistics.delay_ratio(accurate(10, 1000), 1.0, 0.9) == pytest.approx(100, rel=0.7)
-    assert statistics.delay_ratio(accurate(10, math.inf), 1.0, 0.9) == math.inf
+def test_a_delay_is_censored_where_it_never_generalises_and_missing_where_it_never_fits() -> None:
+    found = statistics.delay_ratio(accurate(10, 1000), 1.0, 0.9)
+    assert found is not None
+    assert found.value == pytest.approx(79.4, rel=0.01)  # 0.9 of the way from 100 to 1000, in their logarithm
+    # of a run that ends at step 100,000 it is only known that it waited so long
+    assert statistics.delay_ratio(accurate(10, math.inf), 1.0, 0.9) == Delay(10_000, censored=True)
     assert statistics.delay_ratio(accurate(math.inf, math.inf), 1.0, 0.9) is None
-    assert statistics.ratio(0.0, 5.0) == 5
+    assert statistics.delay_between(accurate(1, 1), 0.0, 5.0, steps=True) == Delay(4)
 
 
 @pytest.mark.parametrize(
-    ("values", "least"),
-    [([1.0, 2.0, 8.0], 2.0), ([3.0, 1.5, 9.0], 0.5), ([2.0, 4.0, math.inf], 2.0), ([2.0, None, 3.0], None)],
+    ("delays", "least"),
+    [
+        ([Delay(1), Delay(2), Delay(8)], 2.0),
+        ([Delay(3), Delay(1.5), Delay(9)], 0.5),
+        ([Delay(2), Delay(4), Delay(8, True)], 2.0),
+        ([Delay(2), None, Delay(3)], None),
+        # ended before it could be told whether it is the longer
+        ([Delay(9), Delay(8, True)], None),
+        # and yet one step down is certain
+        ([Delay(9), Delay(3), Delay(1, True)], 1 / 3),
+        ([Delay(9, True), Delay(3)], 1 / 3),
+        ([Delay(2, True), Delay(3)], None),
+        ([Delay(5, True), Delay(6, True)], None),
+    ],
 )
-def test_the_least_rise_says_whether_all_rise(values: list[float | None], least: float | None) -> None:
-    assert statistics.least_rise(values) == least
-
-
-def test_of_two_runs_that_never_generalise_none_is_the_later() -> None:
-    assert statistics.least_rise([1.0, math.inf, math.inf]) is None
+def test_the_least_rise_is_what_is_certain(delays: list[Delay | None], least: float | None) -> None:
+    found = statistics.least_rise(delays)
+    assert found == (None if least is None else pytest.approx(least))
 
 
 def test_delays_are_ordered_by_output_scale_whatever_the_order_of_runs() -> None:
@@ -87,7 +101,9 @@ def test_delays_are_ordered_by_output_scale_whatever_the_order_of_runs() -> None
     assert least is not None
     assert 10 < least < math.inf
     reverse = statistics.perceptron_delays({"a": accurate(10, math.inf, 0.5), "b": accurate(10, 10, 1.0)})
-    assert reverse["least_rise"] is None
+    fall = reverse["least_rise"]
+    assert fall is not None
+    assert fall < 0.01
 
 
 def test_norm_growth_is_of_the_norm() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,34 +29,62 @@ FRACTIONS = (0.5, 0.2, 0.1)
 """Of the initial loss: where delays in loss are read off."""
 
 
-def ratio(fit: float, generalise: float) -> float | None:
-    """Return generalise / fit: infinity if it never generalises, None if it never fits.
+@dataclass(frozen=True)
+class Delay:
+    """How much later something happens; ``censored`` where it did not happen and this is how long the run waited."""
 
-    Example:
-        >>> ratio(100.0, 300.0), ratio(100.0, math.inf), ratio(math.inf, math.inf)
-        (3.0, inf, None)
+    value: float
+    censored: bool = False
+
+    @property
+    def shown(self) -> float:
+        """The delay, infinity where it is censored."""
+        return math.inf if self.censored else self.value
+
+
+def delay_between(run: Any, fit: float, generalise: float, *, steps: bool = False) -> Delay | None:
+    """Return generalise / fit, or with ``steps`` their difference (1 at least); None if it never fits.
+
+    Where it never generalises that is of the run's last observation: no more is known of how much later it would.
     """
-    return generalise / max(fit, 1.0) if math.isfinite(fit) else None
-
-
-def delay_ratio(run: Any, fit: float, generalise: float) -> float | None:
-    """Return how many times later test accuracy reaches its level than train accuracy its own."""
-    return ratio(first(run, "train/accuracy", fit), first(run, "test/accuracy", generalise))
-
-
-def least_rise(values: Sequence[float | None]) -> float | None:
-    """Return the least factor from one value to the next; None where one is missing or two in a row are infinite.
-
-    Example:
-        >>> least_rise([1.0, 2.0, 3.0]), least_rise([2.0, 1.0, math.inf]), least_rise([1.0, None])
-        (1.5, 0.5, None)
-    """
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
+    if not math.isfinite(fit):
         return None
-    steps = [after / before if math.isfinite(before) else math.nan for before, after in itertools.pairwise(known)]
-    # of two runs that never generalise it is not known which would later
-    return None if any(math.isnan(step) for step in steps) else min(steps)
+    at = generalise if math.isfinite(generalise) else float(over(run, "test/loss")[0][-1])
+    fit = max(fit, 1.0)
+    return Delay(max(at - fit, 1.0) if steps else max(at, 1.0) / fit, not math.isfinite(generalise))
+
+
+def delay_ratio(run: Any, fit: float, generalise: float) -> Delay | None:
+    """Return how many times later test accuracy reaches its level than train accuracy its own."""
+    return delay_between(run, first(run, "train/accuracy", fit), first(run, "test/accuracy", generalise))
+
+
+def least_rise(delays: Sequence[Delay | None]) -> float | None:
+    """Return the least factor from one delay to the next, of a censored one as much as is certain.
+
+    None where it is not known: a delay is missing, or a run ended too early to tell whether its delay is the longer. A
+    fall that is certain is told all the same.
+
+    Example:
+        >>> least_rise([Delay(1.0), Delay(2.0), Delay(3.0)]), least_rise([Delay(1.0), Delay(4.0, censored=True)])
+        (1.5, 4.0)
+        >>> least_rise([Delay(5.0), Delay(4.0, censored=True)]) is None
+        True
+    """
+    rises = [None if a is None or b is None else _rise(a, b) for a, b in itertools.pairwise(delays)]
+    known = [rise for rise in rises if rise is not None]
+    return min(known) if known and (len(known) == len(rises) or min(known) < 1) else None
+
+
+def _rise(before: Delay, after: Delay) -> float | None:
+    factor = after.value / before.value
+    certain = (not before.censored or factor < 1) and (not after.censored or factor >= 1)
+    return factor if certain else None
+
+
+def shown(delay: Delay | None) -> float | None:
+    """Return a delay as a value, infinity where the run never generalised."""
+    return None if delay is None else delay.shown
 
 
 def grows_and_generalises(runs: Runs) -> Values:
@@ -67,7 +96,7 @@ def grows_and_generalises(runs: Runs) -> Values:
     run = runs[PERCEPTRON]
     _, squares = over(run, "weights/sum_of_squares")
     return {
-        "delay_ratio": delay_ratio(run, 1.0, 0.9),
+        "delay_ratio": shown(delay_ratio(run, 1.0, 0.9)),
         "fit_step": first(run, "train/accuracy", 1.0),
         "generalise_step": first(run, "test/accuracy", 0.9),
         "test_accuracy": last(run, "test/accuracy"),
@@ -94,13 +123,13 @@ def _delays(runs: Runs, levels: Mapping[str, tuple[float, float]]) -> Values:
     scales = {name: float(run.spec["learner"]["output_scale"]) for name, run in runs.items()}
     ordered = sorted(runs, key=lambda name: scales[name])
     delays = [delay_ratio(runs[name], *levels[name]) for name in ordered]
-    each = {f"ratio_{scales[name]:g}": value for name, value in zip(ordered, delays, strict=True)}
-    ends = {"smallest_scale": delays[0], "rise": least_rise([delays[0], delays[-1]])}
+    each = {f"ratio_{scales[name]:g}": shown(delay) for name, delay in zip(ordered, delays, strict=True)}
+    ends = {"smallest_scale": shown(delays[0]), "rise": least_rise([delays[0], delays[-1]])}
     return {"least_rise": least_rise(delays), **ends, **each}
 
 
 def decay_against_laziness(runs: Runs) -> Values:
-    """Return the delay at (α, weight decay) = (0.5, 1), over that at (0.5, 5), and (1.4, 5) over (0.5, 5).
+    """Return the delay of the first of DECAYS over that with more decay, and of the one of larger α over the latter.
 
     Both are above 1 where decay removes the delay and a larger output scale brings it back.
     """
@@ -111,9 +140,9 @@ def decay_against_laziness(runs: Runs) -> Values:
     return {
         "removed_by_decay": least_rise([decayed, base]),
         "restored_by_scale": least_rise([decayed, lazy]),
-        "ratio": base,
-        "ratio_decayed": decayed,
-        "ratio_lazy": lazy,
+        "ratio": shown(base),
+        "ratio_decayed": shown(decayed),
+        "ratio_lazy": shown(lazy),
     }
 
 
@@ -178,24 +207,26 @@ def threshold_fakes_delay(runs: Runs) -> Values:
     largest of log10(t_test / t_train) at the fractions of the initial loss.
     """
     run = runs[named(STUDENT, 1)]
-    strict, loose = (threshold_ratio(run, threshold) for threshold in (STRICT, LOOSE))
+    strict, loose = (threshold_delay(run, threshold) for threshold in (STRICT, LOOSE))
     delays = [math.log10(generalise / fit) for fit, generalise in (loss_delay(run, f) for f in FRACTIONS)]
-    contrast = None if strict is None or loose is None else strict / loose
-    return {"contrast": contrast, "loss_delay": max(delays), "strict": strict, "loose": loose}
+    return {
+        "contrast": least_rise([loose, strict]),
+        "loss_delay": max(delays),
+        "strict": shown(strict),
+        "loose": shown(loose),
+    }
 
 
-def threshold_ratio(run: Any, threshold: str) -> float | None:
-    """Return how many times later the test accuracy of a threshold reaches 0.9 than the train accuracy."""
+def threshold_delay(run: Any, threshold: str, *, steps: bool = False) -> Delay | None:
+    """Return how much later the test accuracy of a threshold reaches 0.9 than the train accuracy."""
     fit, generalise = (first(run, f"threshold_accuracy/{probe}@{threshold}", 0.9) for probe in ("train", "test"))
-    return ratio(fit, max(generalise, 1.0))
+    return delay_between(run, fit, generalise, steps=steps)
 
 
 def delays_by_scale(runs: Runs) -> Values:
-    """Return the delay of the threshold 0.01 at each output scale of the student, and the least rise between them."""
+    """Return the delay in steps of the threshold 0.01 at each output scale of the student, and their least rise."""
     scales = {name: float(run.spec["learner"]["output_scale"]) for name, run in runs.items()}
     ordered = sorted(runs, key=lambda name: scales[name])
-    ratios = [threshold_ratio(runs[name], STRICT) for name in ordered]
-    return {
-        "least_rise": least_rise(ratios),
-        **{f"ratio_{scales[n]:g}": r for n, r in zip(ordered, ratios, strict=True)},
-    }
+    delays = [threshold_delay(runs[name], STRICT, steps=True) for name in ordered]
+    each = {f"delay_{scales[name]:g}": shown(delay) for name, delay in zip(ordered, delays, strict=True)}
+    return {"least_rise": least_rise(delays), **each}
