@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from grokscope.theory.interpolation import kernel_interpolation as kernel_interpolation
     from grokscope.theory.interpolation import kernel_ridge as kernel_ridge
     from grokscope.theory.interpolation import minimum_norm as minimum_norm
+    from grokscope.theory.label_noise import label_noise_decay as label_noise_decay
     from grokscope.theory.lazy import Rule as Rule
     from grokscope.theory.lazy import break_time as break_time
     from grokscope.theory.lazy import laziness as laziness
@@ -41,6 +42,7 @@ _HOMES = {
     "kernel_interpolation": "interpolation",
     "kernel_margin": "margin",
     "kernel_ridge": "interpolation",
+    "label_noise_decay": "label_noise",
     "laziness": "lazy",
     "lazy_model": "lazy",
     "margin_stationarity": "stationarity",

@@ -42,6 +42,8 @@ def name_of(rate: float) -> str:
 
 
 NAMES = tuple(name_of(rate) for rate in RATES)
+TOGETHER = (NAME, *(name for name in NAMES if name != NAME))
+"""The same, the middle rate first: its page has the figures of all."""
 
 
 def experiment(rate: float) -> Experiment:
@@ -76,7 +78,7 @@ def experiment(rate: float) -> Experiment:
         },
         transition=RULE,
         record={
-            "measures": ["performance", "weights", "transition_forecast"],
+            "measures": ["performance", "weights", "transition_forecast", "early_predictor"],
             "observe": {"per_decade": 6, "windows": [{"start": 0, "stop": steps, "every": steps // 100}]},
             "checkpoints": {"per_decade": 2},
         },
@@ -109,8 +111,8 @@ FIGURES = (
         NAMES,
         f"{PICTURES}:loss",
         ("train/loss", "test/loss"),
-        "Squared error without the noise. Dashed: what minimum-norm interpolation has on average over data. Vertical: "
-        "when weight decay as large as the noise amounts to would end the kernel regime.",
+        "Squared error without the noise. Dashed: test loss of minimum-norm interpolation, computed from the data "
+        "alone. Vertical: when weight decay as large as the noise amounts to would end the kernel regime.",
     ),
     Figure(
         "label-noise-norm",
@@ -122,9 +124,17 @@ FIGURES = (
         "network is in the kernel regime.",
     ),
     Figure(
+        "label-noise-early",
+        "Is it minimum-norm interpolation",
+        NAMES,
+        f"{PICTURES}:early",
+        ("early_predictor/cosine",),
+        "Cosine of the outputs on test data with those of minimum-norm interpolation, where the kernel regime leads.",
+    ),
+    Figure(
         "label-noise-collapse",
         "Test loss at three learning rates",
-        NAMES,
+        TOGETHER,
         f"{PICTURES}:collapse",
         ("test/loss",),
         "Over η² times the number of steps the curves of all learning rates fall together.",
@@ -133,7 +143,7 @@ FIGURES = (
     Figure(
         "label-noise-steps",
         "Steps to generalisation",
-        NAMES,
+        TOGETHER,
         f"{PICTURES}:steps",
         ("test/loss",),
         "Steps until test loss stays below half of what minimum-norm interpolation has on average, at each learning "

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from grokscope.analysis.seeds import envelope_between
-from grokscope.papers.lyu2024.label_noise import HALF, INTERPOLATION
+from grokscope.papers.lyu2024.label_noise import HALF
 from grokscope.papers.lyu2024.label_noise_statistics import RATIO, TIME, rate_of, steps_to_half
-from grokscope.recipes.curves import curve_of, level, phase_bands, stored_moment
+from grokscope.recipes.curves import curve_of, level, phase_bands, stored_level, stored_moment
 from grokscope.report.figures import Curve, Figure, Vertical, band, lines
 from grokscope.report.runs import Run
 
@@ -30,7 +30,9 @@ def loss(runs: Sequence[Run], phases: Phases) -> Figure:
     curves = [
         *curve_of(runs, "train/loss", "train", clock=TIME, colour=TRAIN),
         *curve_of(runs, "test/loss", "test", clock=TIME, colour=TEST),
-        level(runs, INTERPOLATION, "minimum-norm interpolation, on average", clock=TIME, colour=EARLY, dash="dash"),
+        *stored_level(
+            runs, "early_predictor/loss", "minimum-norm interpolation, test", clock=TIME, colour=EARLY, dash="dash"
+        ),
     ]
     bands = phase_bands(phases, runs, clock=TIME)
     y = "squared error"
@@ -47,6 +49,14 @@ def norm(runs: Sequence[Run], phases: Phases) -> Figure:
     title = "Norm against the decay by label noise"
     y = "norm over that of the decay"
     return lines(title, curves, x_title=FLOW, y_title=y, log_y=True, bands=bands, verticals=forecast(runs))
+
+
+def early(runs: Sequence[Run], phases: Phases) -> Figure:
+    """Return the cosine of the outputs with those of minimum-norm interpolation."""
+    curves = curve_of(runs, "early_predictor/cosine", "to minimum-norm interpolation", clock=TIME, colour=EARLY)
+    bands = phase_bands(phases, runs, clock=TIME)
+    title = "Is it minimum-norm interpolation"
+    return lines(title, curves, x_title=FLOW, y_title="cosine on test data", bands=bands, verticals=forecast(runs))
 
 
 def collapse(by_experiment: Mapping[str, Sequence[Run]]) -> Figure:
