@@ -49,6 +49,8 @@ RECORD: dict[str, Any] = {
     "observe": {"per_decade": 25},
     "checkpoints": {"per_decade": 2},
 }
+FROM_ZERO: dict[str, Any] = {**RECORD, "measures": [*RECORD["measures"], "early_predictor"]}
+"""Where the outputs start at 0 all of them have one tangent kernel, for which the early solution is solved."""
 
 
 def experiment(
@@ -61,7 +63,7 @@ def experiment(
     zeroed: bool = True,
     minutes: Mapping[str, float],
     cell_of: str | None = None,
-    record: Mapping[str, Any] = RECORD,
+    record: Mapping[str, Any] = FROM_ZERO,
 ) -> Experiment:
     """Return a run; of each pair the first is for the paper's scale, the second for the cpu's."""
     rate = RATE / alpha[1] ** 2
@@ -267,7 +269,8 @@ FIGURES = (
         f"{PICTURES}:accuracy",
         ("train/accuracy", "test/accuracy"),
         "Accuracy on trained and held-out pairs over the time t of the gradient flow, the sum of the learning rates. "
-        "Vertical, where the outputs start at 0: the end of the kernel regime, forecast before the training.",
+        "Where the outputs start at 0, the end of the kernel regime, forecast before the training (vertical), and the "
+        "accuracy on held-out pairs of the solution it has until then (level), computed from the start and the data.",
     ),
     Figure(
         "modular-loss",
@@ -293,6 +296,16 @@ FIGURES = (
         f"{PICTURES}:stationarity",
         ("stationarity/residual",),
         "Gradient of the regularised loss over λ ‖θ‖: 1 in the kernel regime, 0 at a KKT point of the margin problem.",
+    ),
+    Figure(
+        "modular-early",
+        "How near it is to the solution of the kernel regime",
+        (*SCALES, "modular-decay-3e-4", "modular-decay-1e-3", COLLAPSED),
+        f"{PICTURES}:early",
+        ("early_predictor/cosine", "early_predictor/direction_cosine", "early_predictor/agreement"),
+        "Cosine of the logits on held-out pairs with those of the classifier of maximal margin on the tangent features "
+        "at the start; that of the parameters' change with its direction; the share of pairs they answer alike. Near 1 "
+        "in the kernel regime, which starts of moderate size only come near to.",
     ),
     Figure(
         "modular-kernel",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.papers.lyu2024.modular_statistics import LOG_TIME, TIME
-from grokscope.recipes.curves import curve_of, level, phase_bands, stored_moment
+from grokscope.recipes.curves import curve_of, level, phase_bands, stored_level, stored_moment
 from grokscope.report.figures import Curve, Figure, Vertical, lines
 from grokscope.report.runs import Run
 
@@ -31,6 +31,9 @@ def accuracy(runs: Sequence[Run], phases: Phases) -> Figure:
         *curve_of(runs, "train/accuracy", "train", clock=TIME, colour=TRAIN),
         *curve_of(runs, "test/accuracy", "test", clock=TIME, colour=TEST),
         level(runs, 1 / modulus, f"chance 1/{modulus}", clock=TIME),
+        *stored_level(
+            runs, "early_predictor/accuracy", "kernel regime, test", clock=TIME, colour=RATIO, dash="dashdot"
+        ),
     ]
     bands = phase_bands(phases, runs, clock=TIME)
     return lines(
@@ -60,7 +63,7 @@ def norm(runs: Sequence[Run], phases: Phases) -> Figure:
     bands = phase_bands(phases, runs, clock=TIME)
     return lines(
         "Norm against pure decay, and the normalised margin", curves, x_title=FLOW, bands=bands,
-        y_title="norm over that of pure decay", log_y=True, right_title="least margin over ‖θ‖²", right_log=True,
+        y_title="norm over that of pure decay", log_y=True, y_range=(0.9, 30), right_title="least margin over ‖θ‖²", right_log=True,
         verticals=forecast(runs),
     )  # fmt: skip
 
@@ -71,6 +74,18 @@ def stationarity(runs: Sequence[Run], phases: Phases) -> Figure:
     bands = phase_bands(phases, runs, clock=TIME)
     title = "Distance from a stationary point"
     return lines(title, curves, x_title=FLOW, y_title="KKT residual", log_y=True, bands=bands)
+
+
+def early(runs: Sequence[Run], phases: Phases) -> Figure:
+    """Return how near outputs and parameters are to the early solution."""
+    curves = [
+        *curve_of(runs, "early_predictor/cosine", "cosine of the logits, test", clock=TIME, colour=TEST),
+        *curve_of(runs, "early_predictor/direction_cosine", "cosine of the change", clock=TIME, colour=RATIO),
+        *curve_of(runs, "early_predictor/agreement", "answered alike, test", clock=TIME, colour=MARGIN),
+    ]
+    bands = phase_bands(phases, runs, clock=TIME)
+    title = "How near it is to the solution of the kernel regime"
+    return lines(title, curves, x_title=FLOW, y_title="cosine; share", bands=bands, verticals=forecast(runs))
 
 
 def kernel(runs: Sequence[Run], phases: Phases) -> Figure:
