@@ -45,8 +45,10 @@ class Linear:
     def trained(self, steps: int, rule: Rule) -> np.ndarray:
         theta, velocity = self.initial.copy(), np.zeros_like(self.initial)
         for _ in range(steps):
-            velocity = rule.momentum * velocity + self.gradient(theta, rule.weight_decay)
-            theta = theta - rule.learning_rate * velocity
+            gradient = self.gradient(theta, rule.weight_decay)
+            velocity = rule.momentum * velocity + gradient
+            ahead = gradient + rule.momentum * velocity if rule.nesterov else velocity
+            theta = theta - rule.learning_rate * ahead
         return theta
 
     def predict(self, theta: np.ndarray) -> np.ndarray:
@@ -65,14 +67,15 @@ class Linear:
     st.sampled_from([0.0, 0.3]),
     st.sampled_from([0.0, 0.9]),
     st.floats(0.01, 0.95),
+    st.booleans(),
 )
 def test_equal_to_training_step_by_step(
-    seed: int, outputs: int, steps: int, decay: float, momentum: float, share: float
+    seed: int, outputs: int, steps: int, decay: float, momentum: float, share: float, nesterov: bool
 ) -> None:
     """To 1e-10, up to rates at which the largest mode changes its sign at every step."""
     linear = Linear(seed, outputs=outputs)
-    rate = share * linear.model.largest_rate(weight_decay=decay, momentum=momentum)
-    rule = Rule(min(rate, 0.9 / decay if decay else rate), decay, momentum)
+    rate = share * linear.model.largest_rate(weight_decay=decay, momentum=momentum, nesterov=nesterov)
+    rule = Rule(min(rate, 0.9 / decay if decay else rate), decay, momentum, nesterov=nesterov)
     theta = linear.trained(steps, rule)
     at_home = linear.start + (linear.jacobian @ (theta - linear.initial)).reshape(linear.start.shape)
     assert linear.model.predict(steps, rule) == pytest.approx(at_home, rel=1e-10, abs=1e-10)
@@ -169,9 +172,10 @@ def test_the_edge_of_stability() -> None:
     largest = linear.model.largest_rate()
     assert np.abs(linear.lazily(10**5, Rule(0.999 * largest))).max() < 100
     assert np.abs(linear.lazily(10**4, Rule(1.01 * largest))).max() > 1e6
-    heavy = linear.model.largest_rate(momentum=0.9)
-    assert np.abs(linear.lazily(10**4, Rule(0.999 * heavy, momentum=0.9))).max() < 1000
-    assert np.abs(linear.lazily(1000, Rule(1.01 * heavy, momentum=0.9))).max() > 1e6
+    for nesterov in (False, True):
+        heavy = linear.model.largest_rate(momentum=0.9, nesterov=nesterov)
+        assert np.abs(linear.lazily(10**4, Rule(0.999 * heavy, momentum=0.9, nesterov=nesterov))).max() < 1000
+        assert np.abs(linear.lazily(1000, Rule(1.02 * heavy, momentum=0.9, nesterov=nesterov))).max() > 1e6
     assert not np.isfinite(linear.lazily(10**7, Rule(2 * largest))).all()
     assert lazy_model(np.zeros((2, 2)), [1.0, 1.0]).largest_rate() == math.inf
 

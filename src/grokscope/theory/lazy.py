@@ -35,6 +35,7 @@ class Rule:
         weight_decay: λ, coupled: added to the gradient as λθ.
         momentum: m of heavy-ball momentum, v ← mv + g, θ ← θ − ηv.
         is_flow: gradient flow instead of steps.
+        nesterov: momentum that looks ahead, θ ← θ − η (g + mv).
 
     Raises:
         UsageError: a rate that is not positive, a negative decay, a decay that takes all of the parameters in a step,
@@ -45,6 +46,7 @@ class Rule:
     weight_decay: float = 0.0
     momentum: float = 0.0
     is_flow: bool = False
+    nesterov: bool = False
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0 or not math.isfinite(self.learning_rate):
@@ -87,9 +89,9 @@ class LazyModel:
         """The eigenvalues cμ of the loss's Hessian, (modes,): 2μ over examples times outputs."""
         return 2 / self.start.size * self.eigenvalues
 
-    def largest_rate(self, *, weight_decay: float = 0.0, momentum: float = 0.0) -> float:
-        """Return the learning rate above which gradient descent diverges: 2 (1 + m)/(cμ + λ)."""
-        sharpness = float(self.curvature[-1]) + weight_decay
+    def largest_rate(self, *, weight_decay: float = 0.0, momentum: float = 0.0, nesterov: bool = False) -> float:
+        """Return the learning rate above which it diverges: 2 (1 + m)/(cμ + λ), over 1 + 2m where it looks ahead."""
+        sharpness = (float(self.curvature[-1]) + weight_decay) * (1 + 2 * momentum if nesterov else 1)
         return 2 * (1 + momentum) / sharpness if sharpness > 0 else math.inf
 
     def coefficients(self, steps: float, rule: Rule) -> Array:
@@ -102,6 +104,10 @@ class LazyModel:
         with np.errstate(over="ignore", invalid="ignore"):
             to_residual, to_tangent = self._responses(steps, rule)
             return self.vectors @ (to_residual[:, None] * self.residual + to_tangent[:, None] * self.tangent)
+
+    def shrunk(self, steps: float, rule: Rule) -> float:
+        """Return b, by which a weight decay moves the parameters along θ_0; 0 without."""
+        return _shrunk(steps, rule)
 
     def predict(
         self, steps: float, rule: Rule, cross: Any = None, *, start_cross: Any = None, tangent_cross: Any = None
@@ -118,7 +124,7 @@ class LazyModel:
         Raises:
             UsageError: the shapes do not belong together, or as :meth:`coefficients`.
         """
-        shrunk = _shrunk(steps, rule)
+        shrunk = self.shrunk(steps, rule)
         if cross is None:
             _steps(steps, rule)
             with np.errstate(over="ignore", invalid="ignore"):
@@ -279,24 +285,30 @@ def _flowed(x: Array, time: float) -> Array:
 
 
 def _by_powers(eigenvalues: Array, scale: float, steps: int, rule: Rule) -> tuple[Array, Array]:
-    """Return the responses of heavy-ball momentum, by repeated squaring of the map of one step.
+    """Return the responses of momentum, by repeated squaring of the map of one step.
 
     A mode's state is (a, its velocity, b, its velocity, 1); a is forced by 1 or by b.
     """
-    rate, decay, momentum = rule.learning_rate, rule.weight_decay, rule.momentum
     found: list[Array] = []
     for forcing in (4, 2):
-        velocity = np.zeros((len(eigenvalues), 5, 5))
-        velocity[:, 1, 1] = velocity[:, 3, 3] = momentum
-        velocity[:, 1, 0] = scale * eigenvalues + decay
-        velocity[:, 1, forcing] = scale
-        velocity[:, 3, 2] = velocity[:, 3, 4] = decay
-        for still in (0, 2, 4):
-            velocity[:, still, still] = 1
-        step = np.broadcast_to(np.eye(5), velocity.shape).copy()
-        step[:, 0, 1] = step[:, 2, 3] = -rate
-        found.append(np.linalg.matrix_power(step @ velocity, steps)[:, 0, 4])
+        gradient = np.zeros((len(eigenvalues), 2, 5))
+        gradient[:, 0, 0] = scale * eigenvalues + rule.weight_decay
+        gradient[:, 0, forcing] = scale
+        gradient[:, 1, 2] = gradient[:, 1, 4] = rule.weight_decay
+        found.append(np.linalg.matrix_power(_momentum(gradient, rule), steps)[:, 0, 4])
     return found[0], found[1]
+
+
+def _momentum(gradient: Array, rule: Rule) -> Array:
+    """Return the map of one step of states (a, velocity, b, velocity, 1), from the gradients along a and b."""
+    step = np.zeros((len(gradient), 5, 5))
+    step[:, range(5), range(5)] = 1
+    for row, velocity in enumerate((1, 3)):
+        step[:, velocity] = gradient[:, row]
+        step[:, velocity, velocity] += rule.momentum
+        direction = gradient[:, row] + rule.momentum * step[:, velocity] if rule.nesterov else step[:, velocity]
+        step[:, velocity - 1] -= rule.learning_rate * direction
+    return step
 
 
 def _shrunk(steps: float, rule: Rule) -> float:
@@ -307,10 +319,9 @@ def _shrunk(steps: float, rule: Rule) -> float:
         return math.expm1(-rule.learning_rate * rule.weight_decay * steps)
     if not rule.momentum:
         return math.expm1(steps * math.log1p(-rule.learning_rate * rule.weight_decay))
-    # b moves as the response to Jθ_0 = 0 does of a mode with no pull
-    step = np.array([[rule.momentum, rule.weight_decay, rule.weight_decay], [0, 1, 0], [0, 0, 1.0]])
-    move = np.array([[1, 0, 0], [-rule.learning_rate, 1, 0], [0, 0, 1.0]])
-    return float(np.linalg.matrix_power(move @ step, int(steps))[1, 2])
+    gradient = np.zeros((1, 2, 5))
+    gradient[:, 1, 2] = gradient[:, 1, 4] = rule.weight_decay
+    return float(np.linalg.matrix_power(_momentum(gradient, rule), int(steps))[0, 2, 4])
 
 
 def _of_points(name: str, values: Any, predictions: Array) -> Array:
