@@ -133,6 +133,7 @@ def test_every_measure_declares_itself(name: str) -> None:
 
 
 BUILTIN_MEASURES = (
+    "lazy_prediction",
     "completion",
     "transition_forecast",
     "early_predictor",

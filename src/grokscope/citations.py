@@ -217,6 +217,15 @@ ENTRIES: Mapping[str, str] = {
   eprint = {2308.12108},
   archivePrefix = {arXiv}
 }""",
+    "lee2019": """@inproceedings{lee2019wide,
+  title = {Wide Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent},
+  author = {Lee, Jaehoon and Xiao, Lechao and Schoenholz, Samuel S. and Bahri, Yasaman and Novak, Roman and
+    Sohl-Dickstein, Jascha and Pennington, Jeffrey},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2019},
+  eprint = {1902.06720},
+  archivePrefix = {arXiv}
+}""",
     "lee2024": """@misc{lee2024grokfast,
   title = {Grokfast: Accelerated Grokking by Amplifying Slow Gradients},
   author = {Lee, Jaerin and Kang, Bong Gyun and Kim, Kihoon and Lee, Kyoung Mu},
@@ -494,6 +503,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "htsr": ("martin2021predicting", "clauset2009"),
     "information": ("demellokoch2025", "kolchinsky2017", "saxe2018"),
     "input_jacobian": ("novak2018", "hoffman2019"),
+    "lazy_prediction": ("kumar2024", "lee2019", "jacot2018"),
     "learning_coefficient": ("lau2024", "watanabe2013", "roberts1996"),
     "linear_mapping_number": ("liu2023compression",),
     "linear_probe": ("alain2017", "fan2024"),

@@ -165,6 +165,7 @@ MEASURES: Registry[Any] = Registry(
         "linear_mapping_number": "grokscope.measures.linear_mapping_number:LINEAR_MAPPING_NUMBER",
         "local_complexity": "grokscope.measures.local_complexity:LOCAL_COMPLEXITY",
         "ntk": "grokscope.measures.ntk:NTK",
+        "lazy_prediction": "grokscope.measures.lazy_prediction:LAZY_PREDICTION",
         "quadratic_kernel": "grokscope.measures.quadratic_kernel:QUADRATIC_KERNEL",
         "sufficient_statistics": "grokscope.measures.sufficient_statistics:SUFFICIENT_STATISTICS",
         "norms": "grokscope.measures.norms:NORMS",

@@ -215,6 +215,6 @@ def _member(spec: Spec, task: Task) -> tuple[Observed, Source, np.ndarray]:
         eval_chunk=spec.numerics.eval_chunk,
         measure_seed=spec.seed.measure,
         loss=task.loss,
-        descent=Descent(settings.time_per_step, settings.weight_decay),
+        descent=Descent(settings.time_per_step, settings.weight_decay, is_flow=True),
     )
     return Observed(values, count / len(train), settings.weight_decay), source, start
