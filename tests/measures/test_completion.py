@@ -113,6 +113,6 @@ def test_what_it_does_not_apply_to() -> None:
                 module,
                 train=(torch.tensor([[0, 2]]), torch.ones(1, 1)),
                 roles={"completed_matrix": ROLE},
-                forward=lambda model, inputs: torch.zeros(len(inputs), 1) + 0 * model.U.sum(),
+                forward=lambda model, inputs: torch.zeros(len(inputs), 1) + 0 * next(model.parameters()).sum(),
             ),
         )

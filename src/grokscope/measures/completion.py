@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from grokscope.snapshot import Snapshot
 
 NAME = "completion"
-GAP = 1e-6
+GAP = 1e-8
 """Relative duality gap of the late completion."""
 
 

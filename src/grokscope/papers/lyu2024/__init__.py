@@ -2,9 +2,9 @@
 
 from grokscope.citations import ENTRIES
 from grokscope.paper import Paper
-from grokscope.papers.lyu2024 import diagonal, label_noise
+from grokscope.papers.lyu2024 import completion, diagonal, label_noise
 
-SYSTEMS = (diagonal, label_noise)
+SYSTEMS = (diagonal, completion, label_noise)
 
 PAPER = Paper(
     id="lyu2024",
