@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from grokscope.errors import UsageError
-from grokscope.recipes.grids import grid_rows, phase_figures, value_of
+from grokscope.recipes.grids import grid_rows, onset_step, phase_figures, value_of
 
 RULE = {"fit": {"key": "train", "level": 0.5}, "generalise": {"key": "test", "level": 0.5}, "sustain": 1}
 
@@ -67,3 +67,28 @@ def test_there_is_one_figure_for_each_value_of_further_keys() -> None:
     assert title == "Phase diagram: optimizer.weight_decay = 1"
     assert "Medians over seeds" in caption
     assert figure["layout"]["xaxis"]["title"]["text"].startswith(KEYS[0])
+
+
+class Timed(Run):
+    """A run with a clock of 0.5 a step and a forecast."""
+
+    def __init__(self, onset: float | None, axis: str = "step") -> None:
+        super().__init__(0.1, 1.0, 0)
+        self.onset = onset
+        self.spec["transition"] = {**RULE, "axis": axis}
+
+    def series(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        steps = np.array([0, 100, 1000])
+        if key == "clock/time":
+            return steps, 0.5 * steps
+        if key == "transition_forecast/onset_time" and self.onset is not None:
+            return steps, np.array([self.onset, self.onset, np.nan])
+        raise UsageError(f"no {key}")
+
+
+@pytest.mark.parametrize(
+    ("onset", "axis", "expected"),
+    [(50, "step", 100), (275, "step", 550), (1000, "step", 2000), (50, "clock/time", 50), (None, "step", None)],
+)
+def test_a_stored_forecast_is_a_step(onset: float | None, axis: str, expected: float | None) -> None:
+    assert onset_step(Timed(onset, axis)) == {"kernel regime ends (theory)": expected}

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from grokscope.analysis.grid import CellRun, Theory, cell_row
 from grokscope.analysis.transitions import TransitionRule
 from grokscope.errors import UsageError
@@ -69,6 +71,28 @@ def value_of(run: CellRun, key: str) -> Any:
             raise UsageError(f"the run {run.directory} has no {key} in its spec: name a key that all cells have.")
         node = node[word]
     return node
+
+
+def onset_step(run: CellRun) -> dict[str, float | None]:
+    """Return the step at which the stored ``transition_forecast`` says a run leaves the kernel regime.
+
+    A forecast is in the flow's time, which is read off the run's clock; beyond the end the clock goes on at its last
+    rate. Where transitions are counted on a clock the forecast is its own. It is an ``Experiment.theory``.
+    """
+    name, key, clock = "kernel regime ends (theory)", "transition_forecast/onset_time", "clock/time"
+    try:
+        forecasts, (steps, times) = run.series(key)[1], run.series(clock)
+    except (KeyError, ValueError):
+        return {name: None}
+    known = forecasts[np.isfinite(forecasts)]
+    if not len(known) or len(times) < 2:
+        return {name: None}
+    moment = float(known[-1])
+    if (run.spec.get("transition") or {}).get("axis", "step") != "step":
+        return {name: moment}
+    rate = float((times[-1] - times[-2]) / (steps[-1] - steps[-2]))
+    later = float(steps[-1] + (moment - times[-1]) / rate) if rate > 0 else None
+    return {name: float(np.interp(moment, times, steps)) if moment <= times[-1] else later}
 
 
 def phase_figures(

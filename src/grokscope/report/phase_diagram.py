@@ -204,7 +204,7 @@ def _map(
         ("generalise at", steps, chosen, {"color": "#111111", "dash": "solid", "width": 1.8}),
         ("fit at", fits, levels(fits), {"color": "#111111", "dash": "dot", "width": 1.8}),
         *(
-            (name, theory[name], chosen or levels(theory[name]), {"color": tint, "dash": "dash", "width": 2.2})
+            (f"{name} at", theory[name], chosen or levels(theory[name]), {"color": tint, "dash": "dash", "width": 2.2})
             for name, tint in zip(names, cycle(THEORY), strict=False)
         ),
     ]

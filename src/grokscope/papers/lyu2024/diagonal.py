@@ -73,6 +73,7 @@ def cell(name: str, title: str, norm: float, decay: float, tolerance: float = 1e
         roles=ROLES,
         minutes={"smoke": 0.02, "cpu": 0.05, "paper": 2},
         cell_of=SPARSE,
+        theory="grokscope.recipes.grids:onset_step",
     )
 
 
