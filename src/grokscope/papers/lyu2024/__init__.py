@@ -2,9 +2,9 @@
 
 from grokscope.citations import ENTRIES
 from grokscope.paper import Paper
-from grokscope.papers.lyu2024 import completion, diagonal, label_noise
+from grokscope.papers.lyu2024 import completion, diagonal, label_noise, modular
 
-SYSTEMS = (diagonal, completion, label_noise)
+SYSTEMS = (diagonal, completion, modular, label_noise)
 
 PAPER = Paper(
     id="lyu2024",

@@ -78,7 +78,7 @@ def norm(runs: Sequence[Run], phases: Phases) -> Figure:
     bands = phase_bands(phases, runs, clock=TIME)
     return lines(
         "Norm against pure decay", curves, x_title=FLOW, y_title="norm over that of pure decay", log_y=True,
-        bands=bands, verticals=forecast(runs),
+        y_range=(0.9, 30), bands=bands, verticals=forecast(runs),
     )  # fmt: skip
 
 

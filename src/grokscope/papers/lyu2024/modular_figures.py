@@ -63,8 +63,8 @@ def norm(runs: Sequence[Run], phases: Phases) -> Figure:
     bands = phase_bands(phases, runs, clock=TIME)
     return lines(
         "Norm against pure decay, and the normalised margin", curves, x_title=FLOW, bands=bands,
-        y_title="norm over that of pure decay", log_y=True, y_range=(0.9, 30), right_title="least margin over ‖θ‖²", right_log=True,
-        verticals=forecast(runs),
+        y_title="norm over that of pure decay", log_y=True, y_range=(0.9, 30),
+        right_title="least margin over ‖θ‖²", right_log=True, verticals=forecast(runs),
     )  # fmt: skip
 
 

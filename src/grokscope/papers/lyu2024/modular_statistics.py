@@ -65,21 +65,22 @@ def later_and_sharper(runs: Runs) -> Values:
 
 
 def sooner_with_decay(runs: Runs) -> Values:
-    """Return how the time of one half falls with weight decay, and the best test accuracy where decay is too large.
+    """Return how the time of one half falls with weight decay.
 
     ``ratio`` is that at the smallest decay over that at the next; ``ordered`` is 1 where each larger decay is sooner.
     """
     names = [name for name in ("modular-scale-1", *DECAYS) if name in runs]
     cells = sorted((runs[name] for name in names), key=lambda run: run.spec["optimizer"]["weight_decay"])
     halves = [reaches(run, 0.5) for run in cells]
+    return {"ratio": halves[0] / halves[1], "ordered": float(all(np.diff(halves) < 0)), "half_time": halves[0]}
+
+
+def collapses(runs: Runs) -> Values:
+    """Return the train accuracy at the end, its best one, and the best test accuracy, where decay is too large."""
+    _, train = over(runs[COLLAPSED], "train/accuracy")
     _, test = over(runs[COLLAPSED], "test/accuracy")
-    return {
-        "ratio": halves[0] / halves[1],
-        "ordered": float(all(np.diff(halves) < 0)),
-        "collapsed_accuracy": float(test.max()),
-        "collapsed_train_accuracy": last(runs[COLLAPSED], "train/accuracy"),
-        "half_time": halves[0],
-    }
+    found = {"train_accuracy": float(train[-1]), "test_accuracy": float(test.max())}
+    return {**found, "best_train_accuracy": float(train.max())}
 
 
 def not_sharp(runs: Runs) -> Values:
