@@ -86,7 +86,8 @@ def test_grokking_and_misgrokking_times() -> None:
     swapped = roles_swapped({diagonal.GAUSSIAN: down})
     assert swapped["oracle_accuracy"] == 0.999
     assert swapped["final_accuracy"] == pytest.approx(0.5, abs=1e-3)
-    assert swapped["late_oracle_accuracy"] is None
+    assert swapped["late_gap"] == pytest.approx(0.01, abs=1e-3)
+    assert swapped["early_cosine"] == pytest.approx(0.995)
 
 
 def test_which_classifier_and_when() -> None:

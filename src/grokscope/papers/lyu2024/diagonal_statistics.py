@@ -109,12 +109,19 @@ def onset_by_decay(runs: Runs) -> Values:
 
 
 def roles_swapped(runs: Runs) -> Values:
-    """Return the test accuracy of the classifier of maximal L2 margin, and at the end of the network and the other."""
+    """Return test accuracies of both oracles and of the network at the end, and how near it is to each in its time.
+
+    ``late_gap`` is between the accuracies of network and classifier of maximal L1 margin at the end, ``early_cosine``
+    that of the weights to the classifier of maximal L2 margin at λt = 1.
+    """
     run = runs[GAUSSIAN]
+    late, final = last(run, "max_margin/late_accuracy"), last(run, "test/accuracy")
     return {
         "oracle_accuracy": last(run, "max_margin/early_accuracy"),
-        "final_accuracy": last(run, "test/accuracy"),
-        "late_oracle_accuracy": last(run, "max_margin/late_accuracy") if run.has("max_margin/late_accuracy") else None,
+        "final_accuracy": final,
+        "late_oracle_accuracy": late,
+        "late_gap": abs(final - late),
+        "early_cosine": value_at(run, "max_margin/cosine_l2", 1 / decay_of(run), clock=TIME),
     }
 
 
