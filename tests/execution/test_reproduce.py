@@ -167,14 +167,15 @@ def test_a_batch_is_one_ensemble_of_cells_and_seeds(monkeypatch: pytest.MonkeyPa
     groups.clear()
     board = reproduce([BATCHED.id], seeds=(0, 1, 2), root=tmp_path)
     # what is stored, alone or in another ensemble, is not trained again
-    cells = [("a", 1), ("a", 2), ("b", 0), ("b", 1), ("b", 2)]
+    # and who shares data is side by side
+    cells = [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("b", 0)]
     assert groups == [cells, [("w", 1), ("w", 2)], [("c", 0), ("c", 1), ("c", 2)]]
     assert [v.status for v in board.verdicts] == ["reproduced"]
     groups.clear()
     reproduce([BATCHED.id], seeds=(0, 1, 2), root=tmp_path, experiments=["a", "b", "w"])
     assert groups == []
     reproduce([BATCHED.id], seeds=(0, 1), root=tmp_path, experiments=["a", "b"], fresh=True)
-    assert groups == [[("a", 0), ("a", 1), ("b", 0), ("b", 1)]]
+    assert groups == [[("a", 0), ("b", 0), ("a", 1), ("b", 1)]]
 
 
 def test_a_batch_is_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

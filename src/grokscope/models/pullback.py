@@ -8,15 +8,18 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "relu": lambda before, after: (before > 0).to(before.dtype),
-    "tanh": lambda before, after: 1 - after.square(),
-    "quadratic": lambda before, after: 2 * before,
-    "gelu": lambda before, after: (
-        torch.special.ndtr(before) + before * torch.exp(-before.square() / 2) / math.sqrt(2 * math.pi)
+Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From ∂L/∂(what comes out of an activation), what went in and what came out to ∂L/∂(what went in)."""
+
+SLOPES: dict[str, Slope] = {
+    "relu": lambda moved, before, after: torch.ops.aten.threshold_backward(moved, before, 0),
+    "tanh": lambda moved, before, after: moved * (1 - after.square()),
+    "quadratic": lambda moved, before, after: moved * (2 * before),
+    "gelu": lambda moved, before, after: (
+        moved * (torch.special.ndtr(before) + before * torch.exp(-before.square() / 2) / math.sqrt(2 * math.pi))
     ),
 }
-"""Derivatives of activations, from what goes in and what comes out."""
+"""How activations pull a gradient back, by name."""
 
 
 def dense(
@@ -24,7 +27,7 @@ def dense(
     weights: Sequence[Tensor],
     biases: Sequence[Tensor | None],
     activation: Callable[[Tensor], Tensor],
-    slope: Callable[[Tensor, Tensor], Tensor],
+    slope: Slope,
 ) -> tuple[Tensor, Callable[[Tensor], tuple[list[Tensor], list[Tensor | None]]]]:
     """Return the outputs of a perceptron and what pulls their gradient back to its weights and biases.
 
@@ -33,7 +36,7 @@ def dense(
         weights: of each layer, (groups, members, fan-out, fan-in).
         biases: of each layer, (groups, members, fan-out) or None.
         activation: between layers.
-        slope: its derivative, one of :data:`SLOPES`.
+        slope: how it pulls a gradient back, one of :data:`SLOPES`.
     """
     members = weights[0].shape[1]
     # features stand before examples, so that the members of a group are rows of one matrix
@@ -46,7 +49,7 @@ def dense(
         else:
             found = weight @ found
         if bias is not None:
-            found = found + bias[..., None]
+            found = found.add_(bias[..., None])
         if number < len(weights) - 1:
             before.append(found)
             found = activation(found)
@@ -62,7 +65,7 @@ def dense(
                 by_weight.append((moved.flatten(1, 2) @ inputs).unflatten(1, (members, -1)))
             else:
                 by_weight.append(moved @ after[number - 1].mT)
-                moved = (weights[number].mT @ moved) * slope(before[number - 1], after[number - 1])
+                moved = slope(weights[number].mT @ moved, before[number - 1], after[number - 1])
         return by_weight[::-1], by_bias[::-1]
 
     return found.mT, pull
