@@ -62,7 +62,7 @@ class Stored:
         return self.steps, self.values[key]
 
     def arrays(self) -> list[str]:
-        return ["completion", "completion:maps=true"]
+        return ["completion", "completion:maps=True"]
 
     def array_steps(self, name: str) -> list[int]:
         return [0, 10, 1000]

@@ -271,7 +271,7 @@ FIGURES = (
         "The matrix",
         (MAIN,),
         f"{PICTURES}:matrices",
-        arrays=("completion:maps=true",),
+        arrays=("completion:maps=True",),
         caption="W at moments of the training: the observed entries and their mirror images, then the table.",
     ),
     Figure(

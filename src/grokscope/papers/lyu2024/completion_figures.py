@@ -103,7 +103,7 @@ def spectrum(runs: Sequence[Run], phases: Phases) -> Figure:
 
 def matrices(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return W as a map, with a slider over the moments at which it was kept."""
-    name = "completion:maps=true"
+    name = "completion:maps=True"
     cells = max((one.size for one in arrays_at(runs[0], name, "matrix", 1).values()), default=0)
     found = arrays_at(runs[0], name, "matrix", moments_within(cells))
     size = runs[0].spec["task"]["size"]
