@@ -75,7 +75,13 @@ def test_grokking_and_misgrokking_times() -> None:
     assert found["accuracy_74_step"] == pytest.approx(2.6e5 * (0.48 / 0.52) ** 0.05, rel=1e-2)
     assert found["fit_step"] == 1
     assert found["final_norm"] == pytest.approx(4.32)
-    down = flow(test__accuracy=1 - 0.5 * sigmoid(5e5), weights__sum_of_squares=9.0, max_margin__early_accuracy=0.999)
+    down = flow(
+        test__accuracy=1 - 0.5 * sigmoid(5e5),
+        weights__sum_of_squares=9.0,
+        max_margin__early_accuracy=0.999,
+        max_margin__late_accuracy=0.51,
+        max_margin__cosine_l2=0.995,
+    )
     found = misgrokking_times({diagonal.GAUSSIAN: down})
     assert found["accuracy_75_step"] == pytest.approx(5e5, rel=1e-2)
     assert found["accuracy_60_step"] is not None
