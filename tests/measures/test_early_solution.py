@@ -57,6 +57,8 @@ def solved(snapshot: Snapshot, **options: int) -> EarlySolution:
 class Scaled(nn.Module):
     """f_c(x) = s_c w_c·x: outputs whose kernels differ by s_c²."""
 
+    scales: Tensor
+
     def __init__(self, scales: list[float], dimension: int = 2) -> None:
         super().__init__()
         self.register_buffer("scales", torch.tensor(scales))
