@@ -42,7 +42,7 @@ class FirstOrder(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         change = {name: p - self.start[name] for name, p in self.moved.named_parameters()}
-        start, along = torch.func.jvp(
+        start, along, *_ = torch.func.jvp(
             lambda tensors: torch.func.functional_call(self.model[0], tensors, (inputs,)), (self.start,), (change,)
         )
         return start + along

@@ -15,9 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grokscope.differentiation import twice_differentiable
 from grokscope.errors import UsageError
-from grokscope.linalg.jacobians import PASSES
 from grokscope.linalg.ntk import empirical_ntk
 from grokscope.measures.base import DoesNotApply
 from grokscope.measures.initial_kernel import (
@@ -60,16 +58,8 @@ class EarlySolution:
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Return J(x) h*, (m, outputs); for values f_0(x) + J(x) h*."""
-        parts: list[Tensor] = []
-        with torch.no_grad(), twice_differentiable():
-            for some in inputs.split(PASSES):
-                start, moved, *_ = torch.func.jvp(
-                    lambda tensors, some=some: self.point.outputs(tensors, some),
-                    (dict(self.point.parameters),),
-                    (dict(self.direction),),
-                )
-                parts.append(start + moved if self.kind == "values" else moved)
-        return torch.cat(parts).reshape(len(inputs), -1)
+        start, along = self.point.moved(inputs, self.direction)
+        return start + along if self.kind == "values" else along
 
 
 def early_solution(snapshot: Snapshot, name: str, *, examples: int, constraints: int = 0) -> EarlySolution:
@@ -151,15 +141,7 @@ def _fitted(point: InitialPoint, gram: np.ndarray, targets: np.ndarray) -> Early
 
 def _solution(point: InitialPoint, size: float, error: float, coefficients: np.ndarray) -> EarlySolution:
     scores = torch.as_tensor(coefficients, dtype=torch.float64, device=point.inputs.device)
-    leaves = {name: tensor.detach().clone().requires_grad_() for name, tensor in point.parameters.items()}
-    total = {name: torch.zeros_like(tensor) for name, tensor in point.parameters.items()}
-    with torch.enable_grad():
-        for rows in torch.arange(len(scores)).split(PASSES):
-            outputs = point.outputs(leaves, point.inputs[rows]).reshape(len(rows), -1)
-            slopes = torch.autograd.grad((outputs * scores[rows]).sum(), list(leaves.values()), materialize_grads=True)
-            for name, slope in zip(total, slopes, strict=True):
-                total[name] += slope
-    return EarlySolution(point.kind, size, error, scores, total, point)
+    return EarlySolution(point.kind, size, error, scores, point.pulled(scores), point)
 
 
 def _gram(point: InitialPoint, rows: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from grokscope.differentiation import twice_differentiable
+from grokscope.linalg.jacobians import PASSES
 from grokscope.linalg.ntk import empirical_ntk
 from grokscope.measures.base import DoesNotApply
 from grokscope.measures.derivatives import differentiable, trained
@@ -48,6 +50,32 @@ class InitialPoint:
     outputs: Outputs
     parameters: Mapping[str, Tensor]
     inputs: Tensor
+
+    def pulled(self, coefficients: Tensor) -> dict[str, Tensor]:
+        """Return Jᵀa = Σ_ic a_ic ∇f_c(x_i), by parameter, for a (n, outputs)."""
+        leaves = {name: tensor.detach().clone().requires_grad_() for name, tensor in self.parameters.items()}
+        total = {name: torch.zeros_like(tensor) for name, tensor in self.parameters.items()}
+        with torch.enable_grad():
+            for rows in torch.arange(len(coefficients)).split(PASSES):
+                outputs = self.outputs(leaves, self.inputs[rows]).reshape(len(rows), -1)
+                product = (outputs * coefficients[rows]).sum()
+                slopes = torch.autograd.grad(product, list(leaves.values()), materialize_grads=True)
+                for name, slope in zip(total, slopes, strict=True):
+                    total[name] += slope
+        return total
+
+    def moved(self, inputs: Tensor, direction: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return f_0(x) and its derivative J(x) h along a direction, (m, outputs) each."""
+        parts: list[tuple[Tensor, Tensor]] = []
+        with torch.no_grad(), twice_differentiable():
+            for some in inputs.split(PASSES):
+                start, along, *_ = torch.func.jvp(
+                    lambda tensors, some=some: self.outputs(tensors, some).reshape(len(some), -1),
+                    (dict(self.parameters),),
+                    (dict(direction),),
+                )
+                parts.append((start, along))
+        return torch.cat([start for start, _ in parts]), torch.cat([along for _, along in parts])
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grokscope.differentiation import twice_differentiable
-from grokscope.linalg.jacobians import PASSES
 from grokscope.linalg.ntk import empirical_ntk
 from grokscope.measures.base import DoesNotApply, Key, Measure
 from grokscope.measures.derivatives import differentiable
@@ -65,25 +63,12 @@ class Linearised:
     def direction(self, coefficients: np.ndarray, shrunk: float = 0.0) -> dict[str, Tensor]:
         """Return Jᵀa + bθ_0, by parameter."""
         weights = torch.as_tensor(coefficients, dtype=torch.float64, device=self.targets.device)
-        weights = weights.reshape(self.targets.shape)
-        leaves = {name: tensor.detach().clone().requires_grad_() for name, tensor in self.point.parameters.items()}
-        total = {name: shrunk * tensor.detach() for name, tensor in leaves.items()}
-        with torch.enable_grad():
-            for rows in torch.arange(len(weights)).split(PASSES):
-                outputs = self.point.outputs(leaves, self.point.inputs[rows]).reshape(len(rows), -1)
-                product = (outputs * weights[rows]).sum()
-                slopes = torch.autograd.grad(product, list(leaves.values()), materialize_grads=True)
-                for name, slope in zip(total, slopes, strict=True):
-                    total[name] = total[name] + slope
-        return total
-
-    def moved(self, inputs: Tensor, direction: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return f_0(x) and J(x) Δ, (m, outputs) each."""
-        return _derivative(self.point, inputs, direction)
+        pulled = self.point.pulled(weights.reshape(self.targets.shape))
+        return {name: part + shrunk * self.point.parameters[name].detach() for name, part in pulled.items()}
 
     def predict(self, inputs: Tensor, direction: Mapping[str, Tensor]) -> Tensor:
         """Return f_0(x) + J(x) Δ, (m, outputs)."""
-        start, along = self.moved(inputs, direction)
+        start, along = self.point.moved(inputs, direction)
         return start + along
 
 
@@ -172,7 +157,7 @@ def _limit(lazy: Linearised, rows: Sampled | None, classes: int | None) -> dict[
     result = {"difficulty": length**2, "laziness": length / lazy.point.norm if lazy.point.norm > 0 else math.nan}
     if rows is None or rows.targets is None:
         return result
-    start, along = lazy.moved(rows.inputs, direction)
+    start, along = lazy.point.moved(rows.inputs, direction)
     told = _told("test", start + along, rows.targets, rows.classes, classes)
     first = float((start - rows.targets).square().mean())
     result["regression_error"] = told["test_loss"]
@@ -211,7 +196,7 @@ def _linearised(snapshot: Snapshot, examples: int, equations: int) -> Linearised
         raise DoesNotApply("needs an output for each class; the classes of these targets do not fit.")
     gram = _gram(snapshot, point, examples, equations)
     still = {name: tensor.detach() for name, tensor in point.parameters.items()}
-    start, tangent = _derivative(point, point.inputs, still)
+    start, tangent = point.moved(point.inputs, still)
     arrays = [part.detach().cpu().numpy() for part in (gram, targets, start, tangent)]
     return Linearised(point, targets, lazy_model(arrays[0], arrays[1], start=arrays[2], tangent=arrays[3]))
 
@@ -238,20 +223,6 @@ def _gram(snapshot: Snapshot, point: InitialPoint, examples: int, equations: int
     if not bool(torch.isfinite(gram).all()):
         raise DoesNotApply("needs a finite kernel; this one is not.")
     return gram
-
-
-def _derivative(point: InitialPoint, inputs: Tensor, direction: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return f(x) at θ_0 and its derivative along a direction, (m, outputs) each."""
-    parts: list[tuple[Tensor, Tensor]] = []
-    with torch.enable_grad(), twice_differentiable():
-        for some in inputs.split(PASSES):
-            start, along, *_ = torch.func.jvp(
-                lambda tensors, some=some: point.outputs(tensors, some).reshape(len(some), -1),
-                (dict(point.parameters),),
-                (dict(direction),),
-            )
-            parts.append((start.detach(), along.detach()))
-    return torch.cat([start for start, _ in parts]), torch.cat([along for _, along in parts])
 
 
 LAZY_PREDICTION = Measure(
