@@ -149,7 +149,9 @@ def test_measures_apply_or_say_why_not(observed: tuple[str, list[Path]]) -> None
         assert stored.status == "finished"
         assert stored.events("measure_failed") == []
         # the toys have one output, a handful of weights and inputs: some spectra and ratios are 0/0 there
-        assert {event["measure"] for event in stored.events("measure_nan")} <= UNDEFINED_ON_TOYS
+        undefined = {event["measure"] for event in stored.events("measure_nan")} - UNDEFINED_ON_TOYS
+        # a diagonal network begins as the function 0, whose gradient has no direction
+        assert undefined <= ({"agop"} if observed[0] == "label-noise" else set())
         assert {"train/loss", "test/loss", "step/loss"} <= set(stored.keys())
 
 
