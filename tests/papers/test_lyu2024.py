@@ -28,6 +28,7 @@ from grokscope.papers.lyu2024.modular_statistics import (
     groks,
     later_and_sharper,
     not_sharp,
+    reaches,
     sooner_with_decay,
 )
 
@@ -169,6 +170,13 @@ def test_without_decay_the_axis_is_the_exponent_of_time() -> None:
     assert found["first"] == pytest.approx(100 / 19, rel=0.1)
     assert found["fit"] == pytest.approx(2.5, rel=0.3)
     assert found["margin_fell"] == pytest.approx(0.1, abs=1e-2)
+
+
+def test_what_is_answered_by_chance_before_the_fit_does_not_count() -> None:
+    run = table(1, 1e-4, 1e4, 0.1)
+    lucky = np.where(STEPS < 10, 0.06, run.curves["test/accuracy"])
+    run.curves["test/accuracy"] = lucky
+    assert reaches(run, 0.05) == pytest.approx(1e4 * (0.05 / 0.95) ** 0.1, rel=1e-2)
 
 
 def test_every_figure_of_flows_is_drawn() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.analysis.transitions import crossing
 from grokscope.papers.lyu2024.modular import COLLAPSED, DECAYS, MAIN, SCALES, WITHOUT
 from grokscope.recipes.readings import first, last, over, value_at
 
@@ -15,11 +16,19 @@ Runs = Mapping[str, Any]
 Values = dict[str, float | None]
 TIME, LOG_TIME = "clock/time", "clock/log_time"
 SUSTAIN = 2
+FITTED = 0.99
 
 
 def reaches(run: Any, level: float, clock: str = TIME) -> float:
-    """Return where test accuracy reaches a level, on a clock."""
-    return first(run, "test/accuracy", level, sustain=SUSTAIN, clock=clock)
+    """Return where test accuracy reaches a level after the fit, on a clock; infinity if it never does.
+
+    A network that knows nothing may answer 5 % of some hundred pairs by chance.
+    """
+    fit = first(run, "train/accuracy", FITTED, clock=clock)
+    at, values = over(run, "test/accuracy", clock)
+    later = at >= fit
+    found = crossing(at[later], values[later], level, sustain=SUSTAIN)
+    return math.inf if found is None else found
 
 
 def scaled_half(run: Any) -> float:
@@ -89,7 +98,7 @@ def not_sharp(runs: Runs) -> Values:
     ``margin_fell`` is the largest share by which the normalised margin is below what it was before: 0 under flow.
     """
     run = runs[WITHOUT]
-    fit = first(run, "train/accuracy", 0.99, clock=LOG_TIME) / math.log(10)
+    fit = first(run, "train/accuracy", FITTED, clock=LOG_TIME) / math.log(10)
     five, half, most = (reaches(run, level, LOG_TIME) / math.log(10) for level in (0.05, 0.5, 0.95))
     _, margin = over(run, "margin/train/normalised")
     positive = margin[margin > 0]
