@@ -35,7 +35,8 @@ CODE_SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MACHINE = re.compile(r"(?<![\w.~:/-])/(?:home|root|Users|tmp|var|opt|mnt|work|srv|usr)/|\b[A-Z]:\\")
 
-RUN = ("docs/start.md", "docs/extend.md", "docs/monitor.md", "docs/theory/margin.md")
+THEORY = ("margin", "interpolation", "lazy", "completion", "transition_time", "label_noise")
+RUN = ("docs/start.md", "docs/extend.md", "docs/monitor.md", *(f"docs/theory/{name}.md" for name in THEORY))
 DRIVER = """
 import json
 namespaces = {}

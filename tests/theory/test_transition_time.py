@@ -13,7 +13,6 @@ from grokscope.errors import UsageError
 from grokscope.theory.transition_time import (
     classification_onset,
     kernel_regime_end,
-    label_noise_decay,
     onset,
 )
 
@@ -84,7 +83,6 @@ def test_bounds_of_the_theorems() -> None:
     assert regression == pytest.approx(1000 * (math.log(100) + 0.5))
     classification = kernel_regime_end(100.0, 1e-3)
     assert classification == pytest.approx(1000 * (math.log(100) - math.log(math.log(1e4 / 1e-3)) / 2))
-    assert label_noise_decay(1e-3, 2.0, np.array([1.0])).tolist() == pytest.approx([0.032])
 
 
 def test_wrong_arguments_are_told() -> None:
@@ -108,7 +106,5 @@ def test_wrong_arguments_are_told() -> None:
         classification_onset(initial_norm=1.0, margin=0.0, weight_decay=0.1)
     with pytest.raises(UsageError, match="a start of 0"):
         classification_onset(initial_norm=0.0, margin=1.0, weight_decay=0.1)
-    with pytest.raises(UsageError, match="not negative"):
-        label_noise_decay(0.1, -1.0, [1.0])
     with pytest.raises(UsageError, match="learning_rate = 0"):
         onset(**good).steps(0.0)

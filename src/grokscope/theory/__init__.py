@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from grokscope.theory.bounds import max_l1_margin_bound as max_l1_margin_bound
     from grokscope.theory.bounds import max_l2_margin_bound as max_l2_margin_bound
     from grokscope.theory.certificate import Certificate as Certificate
+    from grokscope.theory.completion import early_completion as early_completion
+    from grokscope.theory.completion import minimum_nuclear_norm as minimum_nuclear_norm
+    from grokscope.theory.completion import regularised_completion as regularised_completion
     from grokscope.theory.interpolation import kernel_interpolation as kernel_interpolation
     from grokscope.theory.interpolation import kernel_ridge as kernel_ridge
     from grokscope.theory.interpolation import minimum_norm as minimum_norm
@@ -31,16 +34,22 @@ if TYPE_CHECKING:
     from grokscope.theory.stationarity import decay_residual as decay_residual
     from grokscope.theory.stationarity import margin_stationarity as margin_stationarity
     from grokscope.theory.stationarity import norm_stationarity as norm_stationarity
+    from grokscope.theory.transition_time import classification_onset as classification_onset
+    from grokscope.theory.transition_time import kernel_regime_end as kernel_regime_end
+    from grokscope.theory.transition_time import onset as onset
 
 _HOMES = {
     "Certificate": "certificate",
     "Rule": "lazy",
     "alignment": "stationarity",
     "break_time": "lazy",
+    "classification_onset": "transition_time",
     "complementarity": "stationarity",
     "decay_residual": "stationarity",
+    "early_completion": "completion",
     "kernel_interpolation": "interpolation",
     "kernel_margin": "margin",
+    "kernel_regime_end": "transition_time",
     "kernel_ridge": "interpolation",
     "label_noise_decay": "label_noise",
     "laziness": "lazy",
@@ -51,8 +60,11 @@ _HOMES = {
     "max_l2_margin": "margin",
     "max_l2_margin_bound": "bounds",
     "minimum_norm": "interpolation",
+    "minimum_nuclear_norm": "completion",
     "multiclass_margin": "margin",
     "norm_stationarity": "stationarity",
+    "onset": "transition_time",
+    "regularised_completion": "completion",
 }
 """In which module of the package each public name is."""
 

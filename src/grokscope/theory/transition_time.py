@@ -11,15 +11,12 @@ Times are those of the gradient flow: the sum of the learning rates, not a numbe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from scipy.optimize import brentq
 
 from grokscope.errors import UsageError
-from grokscope.theory.arrays import real
 
 EXCESS = 1.05
 """Norm over that of pure decay at which the kernel regime counts as left."""
@@ -170,30 +167,6 @@ def kernel_regime_end(
             )
         delay = math.log(logarithm) / degree
     return (math.log(alpha) - delay + constant) / weight_decay
-
-
-def label_noise_decay(learning_rate: float, noise: float, second_moments: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return the weight decay that label noise is, to leading order: λ_j = 8 η σ² m_j, (d,).
-
-    For a diagonal network and (f − y)² on single examples: noise adds (ησ²/2) tr H to the loss, and tr H is
-    8 Σ_j m_j (u_j² + v_j²) (after Li et al. 2022).
-
-    Args:
-        learning_rate: η.
-        noise: σ, the standard deviation of what is added to a label.
-        second_moments: m_j = mean of x_j² over the examples, (d,).
-
-    Raises:
-        UsageError: a rate that is not positive, a negative noise, or moments that are not a vector of numbers.
-
-    Example:
-        >>> label_noise_decay(1e-3, 1.0, [1.0, 2.0]).tolist()
-        [0.008, 0.016]
-    """
-    _positive("learning_rate", learning_rate)
-    if noise < 0 or not math.isfinite(noise):
-        raise UsageError(f"noise = {noise:g} was given: a standard deviation is not negative.")
-    return 8 * learning_rate * noise**2 * real("second_moments", second_moments, axes=1)
 
 
 def _displacement(excess: float, degree: float) -> float:
