@@ -50,13 +50,14 @@ def test_gradient_descent_converges_to_the_flow_as_its_rate_falls(perturbation: 
 
 def test_slope_is_the_gradient_of_the_regularised_loss() -> None:
     training = Training([spec(model__perturbation=0.3)])
-    member, flow = training.state.members[0], training.state.flows[0]
-    start = torch.from_numpy(training.state.initial[0].copy()).requires_grad_()
+    member = training.state.members[0]
+    flow = member.flow
+    start = torch.from_numpy(member.initial.copy()).requires_grad_()
     matrix = completed_matrix({"U": start[0], "V": start[1]})
     entries = training.tasks[0].train
     found = matrix[entries.inputs[:, 0], entries.inputs[:, 1]]
     loss = (found - entries.targets).square().mean()
-    assert member.loss(start.detach().numpy()) == pytest.approx(float(loss.detach()))
+    assert member.loss(0.0, start.detach().numpy()) == pytest.approx(float(loss.detach()))
     (loss + 0.005 * start.square().sum()).backward()
     assert start.grad is not None
     assert flow.slope(start.detach().numpy()) == pytest.approx(-start.grad.numpy())

@@ -58,12 +58,12 @@ def test_pulls_are_the_gradients_of_both_losses() -> None:
     duals = torch.full((1, len(values)), 1e-3, dtype=torch.float64, requires_grad=True)
     scores = squared.scores(torch.zeros(1, dtype=torch.float64), duals)
     leaf = scores.detach().requires_grad_()
-    squared.loss(leaf).sum().backward()
+    squared.losses(leaf).sum().backward()
     assert leaf.grad is not None
     torch.testing.assert_close(squared.pulls(leaf.detach()), -leaf.grad)
     logistic = type(member)(member.inputs, member.targets, True, member.start, 0.0, 1e-8)
     leaf = scores.detach().requires_grad_()
-    logistic.loss(leaf).sum().backward()
+    logistic.losses(leaf).sum().backward()
     torch.testing.assert_close(logistic.pulls(leaf.detach()), -leaf.grad)
 
 

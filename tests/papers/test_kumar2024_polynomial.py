@@ -139,6 +139,14 @@ def test_cells_that_never_generalise_are_counted_and_ranked_last() -> None:
     assert abs(found["ratio_epsilon"] or 0) < 0.3
 
 
+def test_only_the_paper_s_diagram_is_judged_with_censored_cells_ranked_last() -> None:
+    claims = {claim.id: claim for claim in polynomial.CLAIMS}
+    for name, key in (("L8a", "delay_alpha"), ("L8b", "ratio_epsilon")):
+        criterion = claims[name].criterion
+        assert list(criterion["cpu"].bounds) == [key]
+        assert list(criterion["paper"].bounds) == [f"{key}_censored"]
+
+
 def test_one_parameter_compares_within_groups() -> None:
     def run(size: float) -> Curves:
         return falling(10, 1e9, weights__sum_of_squares=4.0, weights__distance=2 * size)

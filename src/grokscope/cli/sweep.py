@@ -51,7 +51,7 @@ def sweep(
     from grokscope.sweep.plan import parse_grid, plan
     from grokscope.sweep.table import phase_table
 
-    if (jobs or 1) < 1 or seeds < 1:
+    if (jobs is not None and jobs < 1) or seeds < 1:
         raise UsageError(f"jobs = {jobs}, seeds = {seeds}: both must be at least 1.")
     if batch is not None and (engine != "ensemble" or batch < 2):
         raise UsageError(f"batch = {batch}: it is of --engine ensemble, and at least 2 members.")

@@ -76,7 +76,7 @@ def reproduce(
         UsageError: an unknown paper, experiment or scale.
     """
     root = Path(root) if root is not None else default_root()
-    names = tuple(papers) or tuple(PAPERS.names())
+    names = tuple(papers) or _papers_with(experiments)
     wanted: list[tuple[Paper, str]] = []
     absent: dict[str, str] = {}
     for name in names:
@@ -86,7 +86,8 @@ def reproduce(
             raise unknown("scale", scale, scales)
         needed = {e for claim in paper.claims if scale in claim.criterion for e in claim.at(scale).experiments}
         every = [e.name for e in paper.experiments if e.name in needed or (scale == "smoke" and e.cell_of is None)]
-        chosen = [paper.experiment(e).name for e in experiments] if experiments else every
+        own = experiments if papers else [e for e in experiments if e in {one.name for one in paper.experiments}]
+        chosen = [paper.experiment(e).name for e in own] if experiments else every
         for experiment in chosen:
             missing = None if experiments else experiment_spec(f"{name}/{experiment}", scale=scale).task.absent()
             if missing is None:
@@ -128,6 +129,19 @@ def reproduce(
         for paper, experiment in wanted
     ]
     return Scoreboard(names, scale, tuple(seeds), tuple(verdicts), tuple(reports))
+
+
+def _papers_with(experiments: Sequence[str]) -> tuple[str, ...]:
+    """Return the papers that have any of these experiments, or every paper where none is named.
+
+    Raises:
+        UsageError: no paper has one of them.
+    """
+    having = {name: {experiment.name for experiment in PAPERS.get(name).experiments} for name in PAPERS.names()}
+    for wanted in experiments:
+        if not any(wanted in there for there in having.values()):
+            raise unknown("experiment", wanted, sorted(set().union(*having.values())))
+    return tuple(name for name, there in having.items() if not experiments or there & set(experiments))
 
 
 def _with_reason(verdict: Verdict, experiments: Sequence[str], absent: Mapping[str, str]) -> Verdict:

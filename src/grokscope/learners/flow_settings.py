@@ -40,9 +40,10 @@ class DiagonalFlowSettings(FlowSettings):
 
     def build(self, *, ensemble: bool = False) -> Learner:
         """Return the learner; it takes one member or several."""
-        from grokscope.learners.diagonal_flow import DiagonalFlow
+        from grokscope.learners.diagonal_flow import follow
+        from grokscope.learners.flow import FlowLearner
 
-        return DiagonalFlow()
+        return FlowLearner(self.name, follow)
 
 
 class CompletionFlowSettings(FlowSettings):
@@ -58,6 +59,7 @@ class CompletionFlowSettings(FlowSettings):
 
     def build(self, *, ensemble: bool = False) -> Learner:
         """Return the learner; it takes one member or several."""
-        from grokscope.learners.completion_flow import CompletionFlow
+        from grokscope.learners.completion_flow import follow
+        from grokscope.learners.flow import FlowLearner
 
-        return CompletionFlow()
+        return FlowLearner(self.name, follow)

@@ -156,6 +156,7 @@ CLAIMS = (
         "Fig. 3e",
         sheet(delay_alpha=(0.8, None)),
         GRID,
+        paper=sheet(delay_alpha_censored=(0.8, None)),
         kind="pooled",
     ),
     claim(
@@ -167,6 +168,7 @@ CLAIMS = (
         # the ratio goes the other way: a small ε delays the fit even more than the generalisation
         sheet(ratio_epsilon=(0.6, None)),
         GRID,
+        paper=sheet(ratio_epsilon_censored=(0.6, None)),
         kind="pooled",
     ),
     claim(
