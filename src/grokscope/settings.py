@@ -32,13 +32,15 @@ class Part(Settings):
 
     ``version`` is raised whenever the same settings would train differently; it is part of a
     run's identity. ``cites`` are the papers it comes from: keys of ``grokscope.citations``, or BibTeX entries.
-    ``per_member`` are the fields in which the members of an ensemble may differ.
+    ``per_member`` are the fields in which the members of an ensemble may differ; ``from_the_start`` those that hold
+    from step 0 on, so that a fork cannot change them.
     """
 
     name: str
     version: ClassVar[int] = 1
     cites: ClassVar[tuple[str, ...]] = ()
     per_member: ClassVar[tuple[str, ...]] = ()
+    from_the_start: ClassVar[tuple[str, ...]] = ()
 
 
 class TaskSettings(Part):

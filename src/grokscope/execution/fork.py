@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.cadence import Cadence
 from grokscope.errors import CheckpointError, UsageError
 from grokscope.execution.fits import check_fits, check_ours
-from grokscope.execution.parent import HISTORY_INPUT, STATE_INPUT, member_of, state_at
+from grokscope.execution.parent import HISTORY_INPUT, STATE_INPUT, alone, member_of, state_at
 from grokscope.execution.place import place_of
 from grokscope.execution.plan import parse_intervention, stored_spec
 from grokscope.execution.progress import Progress
@@ -190,7 +190,12 @@ def _check_changes(parent: Spec, changes: Mapping[str, Any]) -> None:
             raise UsageError(
                 f"seed.noise cannot change at a fork of this run: the state of {drawing[0]} holds its seed."
             )
-        section = key.split(".")[0]
+        section, _, field = key.partition(".")
+        if section == "learner" and field in parent.learner.from_the_start:
+            raise UsageError(
+                f"{key} cannot change at a fork of the learner {parent.learner.name}, whose state at any moment depends "
+                "on its value since the start: run the experiment with the new value instead."
+            )
         if key == "learner.steps":
             raise UsageError(
                 "learner.steps is not set at a fork: say with --steps N how many updates to make after it."
@@ -299,10 +304,10 @@ def _encoded(stored: StateDict) -> bytes:
 def _tensors(run: StoredRun, step: int) -> dict[str, Any]:
     from grokscope.loop.encoding import decode_checkpoint
 
-    _, place, _ = place_of(run)
+    specs, place, _ = place_of(run)
     stored, _ = decode_checkpoint(CheckpointStore(place.checkpoints).load(step))
     member = member_of(run, place)
-    return stored.tensors if member is None else {name: t[member] for name, t in stored.tensors.items()}
+    return stored.tensors if member is None else alone(specs[0].learner.build(ensemble=True), stored, member).tensors
 
 
 def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:

@@ -28,7 +28,6 @@ def state_at(run: StoredRun, step: int) -> StateDict:
     Raises:
         StoreError: the folder of its ensemble cannot be read.
     """
-    from grokscope.learners.base import StateDict
     from grokscope.loop.encoding import decode_checkpoint
     from grokscope.numerics import applied
 
@@ -43,7 +42,20 @@ def state_at(run: StoredRun, step: int) -> StateDict:
             state = learner.restore(specs, tasks, decode_checkpoint(found[1])[0])
         stored = learner.state_dict(learner.advance(state, step - learner.step(state)))
     member = member_of(run, place)
-    return stored if member is None else StateDict({n: t[member] for n, t in stored.tensors.items()}, stored.values)
+    return stored if member is None else alone(learner, stored, member)
+
+
+def alone(learner: Learner, stored: StateDict, member: int) -> StateDict:
+    """Return the state of an ensemble's member as that of a run of its own.
+
+    It is the member's slice of every tensor, or what the learner's method of this name makes of it, if it has one.
+    """
+    from grokscope.learners.base import StateDict
+
+    taken = getattr(learner, "alone", None)
+    if taken is not None:
+        return taken(stored, member)
+    return StateDict({name: tensor[member] for name, tensor in stored.tensors.items()}, stored.values)
 
 
 def member_of(run: StoredRun, place: Place) -> int | None:

@@ -148,6 +148,12 @@ class FlowLearner:
             tensors[f"{index}/times"] = torch.tensor(list(times.values()), dtype=torch.float64)
         return StateDict(tensors, {"step": state.step})
 
+    def alone(self, stored: StateDict, member: int) -> StateDict:
+        """Return the state of a member of an ensemble as that of a run of its own."""
+        own = f"{member}/"
+        tensors = {f"0/{n.removeprefix(own)}": t for n, t in stored.tensors.items() if n.startswith(own)}
+        return StateDict(tensors, stored.values)
+
     def _member(self, spec: Spec, task: Task) -> tuple[Followed, Source]:
         settings = _settings(spec)
         if spec.optimizer is not None:

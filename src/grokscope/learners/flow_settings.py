@@ -23,6 +23,7 @@ class FlowSettings(LearnerSettings):
     ensembles: ClassVar[bool] = True
     stacks: ClassVar[bool] = False
     per_member: ClassVar[tuple[str, ...]] = ("time_per_step", "weight_decay", "tolerance")
+    from_the_start: ClassVar[tuple[str, ...]] = ("time_per_step", "weight_decay")
     steps: int = Field(default=1000, ge=0, le=MOST_STEPS)
     time_per_step: float = Field(default=0.01, gt=0, description="t of a step; the clock is t = step · time_per_step")
     weight_decay: float = Field(default=0.0, ge=0, description="λ, coupled: added to the gradient")

@@ -18,7 +18,7 @@ from grokscope.learners.base import StateDict
 from grokscope.learners.capture import Captured
 from grokscope.learners.losses import log_loss_function, loss_function
 from grokscope.learners.optim.base import Optimizer
-from grokscope.learners.output_scale import SCALE, scale_buffers, scaled
+from grokscope.learners.output_scale import SCALE, scale_buffers, scaled, with_own_scale
 from grokscope.learners.update import Kernel, Lift, Moving, as_it_is, at_activations, clamped, solo, update
 from grokscope.rng import derive, generator
 from grokscope.roles import roles_of
@@ -134,16 +134,15 @@ class GradientLearner:
         state.step = int(stored.values["step"])
         added = _added_here(specs[0], stored)
         wanted = {n: t for n, t in self._flat(state.moving).items() if not n.startswith(added)}
-        wrong = sorted(set(wanted) ^ set(stored.tensors))
-        wrong += [
-            n for n, t in wanted.items() if n in stored.tensors and n != "loss" and t.shape != stored.tensors[n].shape
-        ]
+        tensors = with_own_scale(wanted, stored.tensors)
+        wrong = sorted(set(wanted) ^ set(tensors))
+        wrong += [n for n, t in wanted.items() if n in tensors and n != "loss" and t.shape != tensors[n].shape]
         if wrong:
             raise CheckpointError(f"the checkpoint does not fit this spec: {wrong[0]!r} is absent or of another shape.")
         groups: dict[str, dict[str, Tensor]] = {"parameter": {}, "buffer": {}, "optimizer": {}}
         interventions: list[dict[str, Tensor]] = [{} for _ in state.moving.interventions]
         device = specs[0].numerics.device
-        for name, tensor in stored.tensors.items():
+        for name, tensor in tensors.items():
             kind, _, rest = name.partition("/")
             if kind == "intervention":
                 index, _, key = rest.partition("/")

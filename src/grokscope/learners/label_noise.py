@@ -175,6 +175,10 @@ class LabelNoise:
         """Return the parameters; what is drawn follows from the step."""
         return StateDict({"parameters": torch.from_numpy(state.parameters)}, {"step": state.step})
 
+    def alone(self, stored: StateDict, member: int) -> StateDict:
+        """Return the state of a member of an ensemble as that of a run of its own."""
+        return StateDict({name: t[member : member + 1] for name, t in stored.tensors.items()}, stored.values)
+
 
 def _descend(parameters: np.ndarray, rows: np.ndarray, labels: np.ndarray, pull: np.ndarray) -> None:
     """Make a step for each of ``rows`` (steps, members, 2d) and ``labels`` (steps, members, 1), in place."""

@@ -24,6 +24,17 @@ def scale_buffers(module: nn.Module, alpha: float, *, centred: bool) -> dict[str
     return buffers
 
 
+def with_own_scale(own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a checkpoint's tensors with the scale that the spec asks for, which a fork may change.
+
+    ``own`` are those of the spec's first state. α is the spec's; the parameters at the start are the stored ones.
+    """
+    prefix = f"buffer/{SCALE}"
+    kept = {name: tensor for name, tensor in stored.items() if not name.startswith(prefix)}
+    scale = {name: tensor for name, tensor in own.items() if name.startswith(prefix)}
+    return kept | {n: t if n == f"buffer/{ALPHA}" else stored.get(n, t) for n, t in scale.items()}
+
+
 def scaled(module: nn.Module, *, fast: bool = False) -> Forward:
     """Return the forward of α f, or of α (f − f_0) where the tensors hold a start: see :func:`scale_buffers`.
 

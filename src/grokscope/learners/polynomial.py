@@ -129,7 +129,9 @@ class PolynomialReduction:
         """
         state = self.start(specs, tasks)
         expected = self.state_dict(state).tensors
-        if {n: t.shape for n, t in expected.items()} != {n: t.shape for n, t in stored.tensors.items()}:
+        # in an ensemble beside one with momentum a member without it has a velocity too, of which nothing depends
+        given = {n: t.shape for n, t in stored.tensors.items() if n in expected or n != "velocity"}
+        if {n: t.shape for n, t in expected.items()} != given:
             raise CheckpointError("the checkpoint has tensors of another training: it is not one of this spec.")
         for name, tensor in expected.items():
             tensor.copy_(stored.tensors[name])
@@ -185,6 +187,10 @@ class PolynomialReduction:
         if state.velocity is not None:
             tensors["velocity"] = state.velocity
         return StateDict(tensors, {"step": state.step})
+
+    def alone(self, stored: StateDict, member: int) -> StateDict:
+        """Return the state of a member of an ensemble as that of a run of its own."""
+        return StateDict({name: t[member : member + 1] for name, t in stored.tensors.items()}, stored.values)
 
 
 # -- one step -------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class DiagonalNetwork(nn.Module):
     def __init__(self, settings: DiagonalNetworkSettings, facts: Facts) -> None:
         super().__init__()
         if facts.geometry is None:
-            raise TypeError("a diagonal network needs to know its inputs' shape; the task's facts have none")
+            raise UsageError("a diagonal network needs to know its inputs' shape; the task's facts have none")
         dimension = math.prod(facts.geometry.shape)
         value = settings.initial_norm / math.sqrt(2 * dimension)
         self.u = nn.Parameter(torch.full((dimension,), value))

@@ -19,7 +19,7 @@ class SymmetricFactorisation(nn.Module):
     def __init__(self, settings: SymmetricFactorisationSettings, facts: Facts, generator: torch.Generator) -> None:
         super().__init__()
         if facts.sequence is None or facts.sequence.length != 2:
-            raise TypeError("a factorisation needs pairs of indices; the task's facts have another layout")
+            raise UsageError("a factorisation needs pairs of indices; the task's facts have another layout")
         size = facts.sequence.vocabulary
         start = settings.initial_scale * torch.eye(size)
         draws = [settings.perturbation * torch.randn(size, size, generator=generator) for _ in range(2)]

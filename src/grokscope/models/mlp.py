@@ -30,7 +30,7 @@ def input_size(facts: Facts) -> int:
         return facts.sequence.length * facts.sequence.vocabulary
     if facts.geometry is not None:
         return math.prod(facts.geometry.shape)
-    raise TypeError("a perceptron needs to know its inputs' shape; the task's facts have none")
+    raise UsageError("a perceptron needs to know its inputs' shape; the task's facts have none")
 
 
 class MLP(nn.Module):

@@ -78,7 +78,7 @@ class ModularTransformer(Block):
     def __init__(self, settings: ModularTransformerSettings, facts: Facts, generator: torch.Generator) -> None:
         layout = facts.sequence
         if layout is None:
-            raise TypeError("the modular transformer reads token sequences; this task has none")
+            raise UsageError("the modular transformer reads token sequences; this task has none")
         width, outputs, scale = settings.width, facts.outputs, settings.initial_scale
         embedding = torch.randn(layout.vocabulary, width, generator=generator)
         positions = torch.randn(layout.length, width, generator=generator)

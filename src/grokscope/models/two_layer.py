@@ -27,7 +27,7 @@ class TwoLayerPerceptron(nn.Module):
     def __init__(self, settings: TwoLayerPerceptronSettings, facts: Facts, generator: torch.Generator) -> None:
         super().__init__()
         if facts.sequence is None:
-            raise TypeError("a two-layer perceptron reads tokens; the task's facts have none")
+            raise UsageError("a two-layer perceptron reads tokens; the task's facts have none")
         self.length, self.vocabulary = facts.sequence.length, facts.sequence.vocabulary
         inputs, hidden = self.length * self.vocabulary, settings.hidden_width
         first = math.sqrt(2 / inputs) * torch.randn(hidden, inputs, generator=generator)

@@ -157,6 +157,8 @@ def kernel_regime_end(
         raise UsageError(f"alpha = {alpha:g} was given: the regime is one of large starts, so give more than 1.")
     _decay(weight_decay)
     _degree(degree)
+    if kind not in ("classification", "regression"):
+        raise UsageError(f"kind = {kind!r} was given: it is 'classification' or 'regression'.")
     delay = 0.0
     if kind == "classification":
         logarithm = 2 * (degree - 1) * math.log(alpha) - math.log(weight_decay)

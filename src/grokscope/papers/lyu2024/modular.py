@@ -198,6 +198,16 @@ def sheet(**bounds: tuple[float | None, float | None]) -> Criterion:
     return Criterion(bounds, source="sheet")
 
 
+def lost_fit() -> Criterion:
+    """Return what counts as a collapse."""
+    return Criterion(
+        {"train_accuracy": (None, 0.05), "test_accuracy": (None, 0.05)},
+        source="ours",
+        reason="the specification says that it collapses, in the paper to a train accuracy of 1.4 % at the end and a test "
+        "accuracy below 1 %: asked is that neither be above chance by more than a little",
+    )
+
+
 def claim(
     id: str, statement: str, statistic: str, source: str, *, cpu: Criterion, paper: Criterion, **more: Any
 ) -> Claim:
@@ -247,8 +257,8 @@ CLAIMS = (
         "collapses",
         "Fig. 2c",
         experiments=(COLLAPSED,),
-        paper=sheet(train_accuracy=(None, 0.05), test_accuracy=(None, 0.05)),
-        cpu=sheet(train_accuracy=(None, 0.05), test_accuracy=(None, 0.05)),
+        paper=lost_fit(),
+        cpu=lost_fit(),
     ),
     claim(
         "C14",
