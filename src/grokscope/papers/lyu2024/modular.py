@@ -203,8 +203,8 @@ def lost_fit() -> Criterion:
     return Criterion(
         {"train_accuracy": (None, 0.05), "test_accuracy": (None, 0.05)},
         source="ours",
-        reason="the specification says that it collapses, in the paper to a train accuracy of 1.4 % at the end and a test "
-        "accuracy below 1 %: asked is that neither be above chance by more than a little",
+        reason="the specification says that it collapses, in the paper to a train accuracy of 1.4 % at the end and a "
+        "test accuracy below 1 %: asked is that neither be above chance by more than a little",
     )
 
 
