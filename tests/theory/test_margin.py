@@ -208,3 +208,9 @@ def test_bad_kernels(gram: Any, message: str) -> None:
 def test_a_singular_kernel_is_a_kernel() -> None:
     x, y = separable(7, 20, 3)
     assert kernel_margin(x @ x.T, y).margin == pytest.approx(max_l2_margin(x, y).margin, rel=1e-7)
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_inputs_whose_squares_are_no_floats_are_refused(size: float) -> None:
+    with pytest.raises(UsageError, match=r"the largest entry of x is 1e.200, whose square"):
+        max_l2_margin(size * np.eye(3), [1, -1, 1])

@@ -108,3 +108,8 @@ def test_wrong_arguments_are_told() -> None:
         classification_onset(initial_norm=0.0, margin=1.0, weight_decay=0.1)
     with pytest.raises(UsageError, match="learning_rate = 0"):
         onset(**good).steps(0.0)
+
+
+def test_another_kind_of_problem_is_refused() -> None:
+    with pytest.raises(UsageError, match="kind = 'ranking' was given: it is 'classification' or 'regression'"):
+        kernel_regime_end(100.0, 1e-3, kind="ranking")  # type: ignore[arg-type]

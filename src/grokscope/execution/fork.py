@@ -193,7 +193,7 @@ def _check_changes(parent: Spec, changes: Mapping[str, Any]) -> None:
         section, _, field = key.partition(".")
         if section == "learner" and field in parent.learner.from_the_start:
             raise UsageError(
-                f"{key} cannot change at a fork of the learner {parent.learner.name}, whose state at any moment depends "
+                f"{key} cannot change at a fork of the learner {parent.learner.name}, whose state depends "
                 "on its value since the start: run the experiment with the new value instead."
             )
         if key == "learner.steps":

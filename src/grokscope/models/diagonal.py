@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from grokscope.errors import UsageError
+
 if TYPE_CHECKING:
     from grokscope.facts import Facts
     from grokscope.models.diagonal_settings import DiagonalNetworkSettings
@@ -23,7 +25,9 @@ class DiagonalNetwork(nn.Module):
     def __init__(self, settings: DiagonalNetworkSettings, facts: Facts) -> None:
         super().__init__()
         if facts.geometry is None:
-            raise UsageError("a diagonal network needs to know its inputs' shape; the task's facts have none")
+            raise UsageError("a diagonal network reads vectors of numbers, and this task has none: change task.name.")
+        if facts.classes not in (None, 2):
+            raise UsageError(f"a diagonal network tells two classes apart, not {facts.classes}: change task.name.")
         dimension = math.prod(facts.geometry.shape)
         value = settings.initial_norm / math.sqrt(2 * dimension)
         self.u = nn.Parameter(torch.full((dimension,), value))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from grokscope.errors import UsageError
+
 if TYPE_CHECKING:
     from grokscope.facts import Facts
     from grokscope.models.factorisation_settings import SymmetricFactorisationSettings
@@ -19,7 +21,7 @@ class SymmetricFactorisation(nn.Module):
     def __init__(self, settings: SymmetricFactorisationSettings, facts: Facts, generator: torch.Generator) -> None:
         super().__init__()
         if facts.sequence is None or facts.sequence.length != 2:
-            raise UsageError("a factorisation needs pairs of indices; the task's facts have another layout")
+            raise UsageError("a factorisation needs pairs of indices: set task.name = matrix-completion.")
         size = facts.sequence.vocabulary
         start = settings.initial_scale * torch.eye(size)
         draws = [settings.perturbation * torch.randn(size, size, generator=generator) for _ in range(2)]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grokscope.errors import UsageError
 from grokscope.models.pullback import SLOPES, dense
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ def input_size(facts: Facts) -> int:
     """Return how many numbers a perceptron reads: one-hot tokens side by side, or the entries of a flattened array.
 
     Raises:
-        TypeError: the facts say nothing of the inputs' shape.
+        UsageError: the facts say nothing of the inputs' shape.
     """
     if facts.sequence is not None:
         return facts.sequence.length * facts.sequence.vocabulary
     if facts.geometry is not None:
         return math.prod(facts.geometry.shape)
-    raise UsageError("a perceptron needs to know its inputs' shape; the task's facts have none")
+    raise UsageError("a perceptron needs to know its inputs' shape, and this task has none: change task.name.")
 
 
 class MLP(nn.Module):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from grokscope.errors import UsageError
+
 if TYPE_CHECKING:
     from grokscope.facts import Facts
     from grokscope.models.settings import ModularTransformerSettings
@@ -78,7 +80,7 @@ class ModularTransformer(Block):
     def __init__(self, settings: ModularTransformerSettings, facts: Facts, generator: torch.Generator) -> None:
         layout = facts.sequence
         if layout is None:
-            raise UsageError("the modular transformer reads token sequences; this task has none")
+            raise UsageError("the modular transformer reads token sequences, and this task has none: change task.name.")
         width, outputs, scale = settings.width, facts.outputs, settings.initial_scale
         embedding = torch.randn(layout.vocabulary, width, generator=generator)
         positions = torch.randn(layout.length, width, generator=generator)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grokscope.errors import UsageError
 from grokscope.models.pullback import SLOPES, dense
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class TwoLayerPerceptron(nn.Module):
     def __init__(self, settings: TwoLayerPerceptronSettings, facts: Facts, generator: torch.Generator) -> None:
         super().__init__()
         if facts.sequence is None:
-            raise UsageError("a two-layer perceptron reads tokens; the task's facts have none")
+            raise UsageError("a two-layer perceptron reads tokens, and this task has none: change task.name.")
         self.length, self.vocabulary = facts.sequence.length, facts.sequence.vocabulary
         inputs, hidden = self.length * self.vocabulary, settings.hidden_width
         first = math.sqrt(2 / inputs) * torch.randn(hidden, inputs, generator=generator)

@@ -112,6 +112,8 @@ def max_l2_margin(x: Any, y: Any) -> LinearMargin:
         (2.23607, array([0.89443, 0.44721]))
     """
     rows, unit = _rows(x, y)
+    if not 1e-150 < unit < 1e150:
+        raise UsageError(f"the largest entry of x is {unit:g}, whose square float64 does not hold: divide x by it.")
     w, dual = _separator(rows, unit)
     margins = rows @ w
     squared = float(w @ w)
