@@ -84,7 +84,7 @@ def experiment(rate: float) -> Experiment:
         },
         roles={"linear_predictor": "grokscope.models.diagonal:linear_predictor"},
         # four to sixteen microseconds a step
-        minutes={"smoke": 0.02, "cpu": 2e-7 * steps, "paper": 2e-7 * steps},
+        minutes={"smoke": 0.02, "cpu": round(2e-7 * steps, 3), "paper": round(2e-7 * steps, 3)},
         cell_of=None if rate == 1e-3 else NAME,
     )
 
