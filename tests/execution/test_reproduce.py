@@ -96,6 +96,20 @@ def test_at_other_scales_a_cell_is_trained_where_a_claim_needs_it(
     ] * 2
 
 
+def test_several_papers_keep_their_claims_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A claim of one is unknown to the other, also where both have an experiment of one name."""
+    other = Paper("other2026", "Another", "@misc{other2026}", (experiment("a"), experiment("z")), (claim("D1", "a"),))
+    for paper in (SWEEP, other):
+        monkeypatch.setitem(PAPERS._known, paper.id, paper)
+    board = reproduce(["sweep2026", "other2026"], seeds=(0,), root=tmp_path, scale="cpu")
+    assert [v.id for v in board.verdicts] == ["sweep2026/C1", "sweep2026/C2", "other2026/D1"]
+    assert [path.name for path in board.reports] == [
+        "sweep2026-a-cpu.html", "sweep2026-b-cpu.html", "other2026-a-cpu.html",
+    ]  # fmt: skip
+    named = reproduce(seeds=(0,), root=tmp_path, scale="cpu", experiments=["z"])
+    assert named.papers == ("other2026",)
+
+
 def test_a_cell_is_run_at_smoke_scale_where_it_is_asked_for_or_a_claim_is_judged_on_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -120,7 +120,7 @@ def reproduce(
             [found[paper.id][seed][experiment] for seed in seeds],
             root / "reports" / f"{paper.id}-{experiment}-{scale}.html",
             verdicts=[
-                v for v in verdicts if experiment in paper.claim(v.id).at(scale).experiments and v.paper == paper.id
+                v for v in verdicts if v.paper == paper.id and experiment in paper.claim(v.id).at(scale).experiments
             ],
             siblings={
                 name: [found[paper.id][seed][name] for seed in seeds] for other, name in wanted if other is paper
