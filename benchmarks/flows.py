@@ -23,7 +23,7 @@ COMPLETION: dict[str, Any] = {
     "numerics": {"dtype": "float64"},
 }
 POLYNOMIAL: dict[str, Any] = {
-    "task": {"name": "polynomial-regression", "dimensions": 40, "examples": 200, "test_examples": 10},
+    "task": {"name": "polynomial-regression", "dimension": 40, "examples": 200, "test_examples": 10},
     "model": {"name": "polynomial-student", "width": 200, "epsilon": 0.25},
     "optimizer": {"name": "sgd", "learning_rate": 100.0},
     "numerics": {"dtype": "float64"},

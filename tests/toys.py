@@ -322,7 +322,7 @@ TREES: dict[str, dict[str, Any]] = {
     "stream": {**REGRESSION, "task": {"name": "toy-stream"}},
     "polynomial": {
         "paper": "toys",
-        "task": {"name": "polynomial-regression", "dimensions": 5, "examples": 12, "test_examples": 8},
+        "task": {"name": "polynomial-regression", "dimension": 5, "examples": 12, "test_examples": 8},
         "model": {"name": "polynomial-student", "width": 4},
         "learner": {"name": "polynomial-reduction", "steps": 24, "output_scale": 2.0},
         "optimizer": {"name": "sgd", "learning_rate": 0.5, "momentum": 0.5},

@@ -13,7 +13,7 @@ from grokscope.learners.base import StateDict
 from grokscope.spec import Spec, override, resolve
 
 TREE: dict[str, Any] = {
-    "task": {"name": "polynomial-regression", "dimensions": 8, "examples": 24, "test_examples": 16},
+    "task": {"name": "polynomial-regression", "dimension": 8, "examples": 24, "test_examples": 16},
     "model": {"name": "polynomial-student", "width": 12, "epsilon": 0.25},
     "learner": {"name": "polynomial-reduction", "output_scale": 1.0, "centred": True, "steps": 300},
     "optimizer": {"name": "sgd", "learning_rate": 6.0},
@@ -126,7 +126,7 @@ def test_what_it_does_not_hold_for_is_told(changes: dict[str, Any], message: str
 
 def test_members_must_have_one_dimension_and_numerics() -> None:
     with pytest.raises(UsageError, match="inputs of one dimension"):
-        Training([spec(), spec({"task.dimensions": 5})])
+        Training([spec(), spec({"task.dimension": 5})])
     with pytest.raises(UsageError, match="agree in numerics"):
         Training([spec(), spec({"numerics.dtype": "float32"})])
 

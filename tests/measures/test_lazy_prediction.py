@@ -141,7 +141,7 @@ def test_flow_is_the_limit_of_small_steps() -> None:
 
 def polynomial(learner: str, **more: Any) -> Training:
     tree = {
-        "task": {"name": "polynomial-regression", "dimensions": 6, "examples": 20, "test_examples": 15},
+        "task": {"name": "polynomial-regression", "dimension": 6, "examples": 20, "test_examples": 15},
         "model": {"name": "polynomial-student", "width": 30, "epsilon": 0.5},
         "learner": {"name": learner, **more},
         "optimizer": {"name": "sgd", "learning_rate": 5.0},
@@ -164,7 +164,7 @@ def test_lazy_by_its_output_scale() -> None:
     found = {}
     for alpha in (1.0, 10.0, 100.0):
         tree: dict[str, Any] = {
-            "task": {"name": "polynomial-regression", "dimensions": 6, "examples": 20, "test_examples": 15},
+            "task": {"name": "polynomial-regression", "dimension": 6, "examples": 20, "test_examples": 15},
             "model": {"name": "polynomial-student", "width": 30, "epsilon": 0.5},
             "learner": {"name": "gradient", "output_scale": alpha, "centred": True},
             "optimizer": {"name": "sgd", "learning_rate": 5.0 / alpha**2},

@@ -21,7 +21,7 @@ from grokscope.snapshot import Snapshot
 from grokscope.spec import override, resolve
 
 TREE: dict[str, Any] = {
-    "task": {"name": "polynomial-regression", "dimensions": 6, "examples": 20, "test_examples": 14},
+    "task": {"name": "polynomial-regression", "dimension": 6, "examples": 20, "test_examples": 14},
     "model": {"name": "polynomial-student", "width": 9, "epsilon": 0.5},
     "learner": {"name": "polynomial-reduction", "output_scale": 2.0, "centred": True, "steps": 300},
     "optimizer": {"name": "sgd", "learning_rate": 1.0},

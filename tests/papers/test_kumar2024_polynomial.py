@@ -121,9 +121,9 @@ def test_output_scales_in_order() -> None:
     assert found["delay_order"] == pytest.approx(1)
     assert found["smallest_ratio"] == pytest.approx(0, abs=1e-9)
     assert found["largest_ratio"] == math.inf
-    assert statistics.kernel_movement(runs) == pytest.approx({"deviation": 0, "mean": 0.2})
+    assert statistics.kernel_movement(runs) == pytest.approx({"spread": 1, "mean": 0.2})
     runs["alpha-1"] = falling(1e9, 1e9, quadratic_kernel__movement=0.2)
-    assert statistics.kernel_movement(runs) == {"deviation": None, "mean": None}
+    assert statistics.kernel_movement(runs) == {"spread": None, "mean": None}
 
 
 def test_cells_that_never_generalise_are_counted_and_ranked_last() -> None:

@@ -31,6 +31,7 @@ from grokscope.papers.lyu2024.modular_statistics import (
     reaches,
     sooner_with_decay,
 )
+from grokscope.recipes.flow import stationarity
 
 STEPS = np.unique(np.round(np.geomspace(1, 2_000_000, 2000))).astype(int)
 
@@ -190,7 +191,7 @@ def test_every_figure_of_flows_is_drawn() -> None:
     }  # fmt: skip
     run: Any = flow(**more, transition_forecast__onset_time=2350.0, transition_forecast__onset_scaled=2.35)
     for draw in (pictures.accuracy, pictures.loss, pictures.cosines, pictures.norm, pictures.margins,
-                 pictures.stationarity):  # fmt: skip
+                 stationarity):  # fmt: skip
         figure = draw([run, run], [])
         assert figure["data"], draw
         assert any(shape["type"] == "line" for shape in figure["layout"]["shapes"]), draw

@@ -19,7 +19,7 @@ from grokscope.tasks.polynomial import PolynomialRegression, polynomial
 
 
 def task(seed: int = 0, **fields: Any) -> Task:
-    return PolynomialRegression(**{"dimensions": 6, "examples": 30, "test_examples": 20, **fields}).build(
+    return PolynomialRegression(**{"dimension": 6, "examples": 30, "test_examples": 20, **fields}).build(
         Seeds.derive(seed)
     )
 
@@ -44,7 +44,7 @@ def test_targets_are_the_square_of_the_hidden_direction(norm: str) -> None:
 
 
 def test_inputs_have_variance_one_over_dimensions_and_chance_is_the_targets_variance() -> None:
-    found = task(dimensions=4, examples=40_000)
+    found = task(dimension=4, examples=40_000)
     assert float(found.probes["train"].inputs.var(0).mean()) == pytest.approx(1 / 4, rel=0.02)
     assert found.facts.chance.loss == pytest.approx(0.5)
     assert float(targets(found).var()) == pytest.approx(0.5, rel=0.05)
@@ -110,10 +110,10 @@ def test_an_eigenvector_that_is_not_there_is_told() -> None:
 
 
 def test_a_multi_index_target_is_the_sum_over_its_directions() -> None:
-    one, three = task(dimensions=4, examples=5), task(dimensions=4, examples=5, directions=3)
+    one, three = task(dimension=4, examples=5), task(dimension=4, examples=5, directions=3)
     assert torch.equal(one.probes["train"].inputs, three.probes["train"].inputs)
     # (1/2) Σ_k (β_k·x)²/√3 is a quadratic form of trace √3 D/2, and E x xᵀ = 1/D
-    many = task(dimensions=4, examples=60_000, directions=3)
+    many = task(dimension=4, examples=60_000, directions=3)
     assert float(targets(many).mean()) == pytest.approx(math.sqrt(3) / 2, rel=0.02)
     assert three.facts.quadratic is None
     assert three.facts.chance.loss is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grokscope.claims.claim import Claim, Criterion
+from grokscope.claims.criteria import CALIBRATION, both, ours, sheet
 from grokscope.claims.verdict import STATUSES, Verdict, judge
 
-__all__ = ["STATUSES", "Claim", "Criterion", "Verdict", "judge"]
+__all__ = ["CALIBRATION", "STATUSES", "Claim", "Criterion", "Verdict", "both", "judge", "ours", "sheet"]

@@ -101,7 +101,7 @@ class PolynomialReduction:
         students = [_student(module) for module in modules]
         size = len(students[0].mean)
         if any(len(one.mean) != size for one in students):
-            raise UsageError("the members of an ensemble must have inputs of one dimension: set task.dimensions.")
+            raise UsageError("the members of an ensemble must have inputs of one dimension: set task.dimension.")
         batch = stack([task.batch(0).to(device, dtype) for task in tasks])
         fixed = _fixed(specs, students, batch.inputs.flatten(2), batch.targets, batch.weights, dtype)
         buffers = []

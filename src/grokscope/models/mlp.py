@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from grokscope.facts import Facts
     from grokscope.models.settings import MLPSettings
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
+
+class Square(nn.Module):
+    """h ↦ h²."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the squares."""
+        return inputs.square()
+
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "quadratic": Square}
 
 
 def input_size(facts: Facts) -> int:
@@ -34,25 +43,19 @@ def input_size(facts: Facts) -> int:
     raise UsageError("a perceptron needs to know its inputs' shape, and this task has none: change task.name.")
 
 
-class MLP(nn.Module):
-    """Inputs ``(batch, ...)`` to outputs ``(batch, outputs)``; hidden layer i can be observed at ``at_hidden.i``."""
+class Dense(nn.Module):
+    """Layers with one nonlinearity between them: inputs ``(batch, ...)`` to outputs ``(batch, outputs)``.
 
-    def __init__(self, settings: MLPSettings, facts: Facts, generator: torch.Generator) -> None:
+    Tokens are read one-hot, side by side. Hidden layer i can be observed at ``at_hidden.i``.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module], activation: str, facts: Facts) -> None:
         super().__init__()
         self.vocabulary = facts.sequence.vocabulary if facts.sequence is not None else None
-        sizes = [input_size(facts), *settings.widths, facts.outputs]
-        self.layers = nn.ModuleList(
-            nn.utils.skip_init(nn.Linear, before, after, bias=settings.bias)
-            for before, after in itertools.pairwise(sizes)
-        )
-        for layer in self.layers:
-            assert isinstance(layer, nn.Linear)
-            bound = settings.initial_scale / math.sqrt(layer.in_features)
-            for parameter in layer.parameters():
-                parameter.data.uniform_(-bound, bound, generator=generator)
-        self.activation = ACTIVATIONS[settings.activation]()
-        self.slope = SLOPES[settings.activation]
-        self.at_hidden = nn.ModuleList(nn.Identity() for _ in settings.widths)
+        self.layers = nn.ModuleList(layers)
+        self.activation = ACTIVATIONS[activation]()
+        self.slope = SLOPES[activation]
+        self.at_hidden = nn.ModuleList(nn.Identity() for _ in self.layers[:-1])
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs for a batch of inputs."""
@@ -60,6 +63,24 @@ class MLP(nn.Module):
         for layer, site in zip(self.layers[:-1], self.at_hidden, strict=True):
             x = site(self.activation(layer(x)))
         return self.layers[-1](x)
+
+    def _flat(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return inputs as numbers: of tokens one-hot vectors."""
+        return inputs if self.vocabulary is None else functional.one_hot(inputs, self.vocabulary).to(dtype)
+
+
+class MLP(Dense):
+    """A perceptron of linear layers."""
+
+    def __init__(self, settings: MLPSettings, facts: Facts, generator: torch.Generator) -> None:
+        layers = []
+        for before, after in itertools.pairwise([input_size(facts), *settings.widths, facts.outputs]):
+            layer = nn.utils.skip_init(nn.Linear, before, after, bias=settings.bias)
+            bound = settings.initial_scale / math.sqrt(before)
+            for parameter in layer.parameters():
+                parameter.data.uniform_(-bound, bound, generator=generator)
+            layers.append(layer)
+        super().__init__(layers, settings.activation, facts)
 
     def pullback(
         self, parameters: Mapping[str, Tensor], inputs: Tensor
@@ -77,7 +98,3 @@ class MLP(nn.Module):
             return found | {f"{name}bias": one for name, one in zip(names, by_bias, strict=True) if one is not None}
 
         return outputs, pull
-
-    def _flat(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return inputs as numbers: of tokens one-hot vectors."""
-        return inputs if self.vocabulary is None else functional.one_hot(inputs, self.vocabulary).to(dtype)

@@ -11,23 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from grokscope.models.mlp import input_size
-from grokscope.models.pullback import SLOPES, dense
+from grokscope.models.mlp import Dense, input_size
+from grokscope.models.pullback import dense
 
 if TYPE_CHECKING:
     from grokscope.facts import Facts
     from grokscope.models.scaled_perceptron_settings import ScaledPerceptronSettings
-
-
-class Square(nn.Module):
-    """h ↦ h²."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the squares."""
-        return inputs.square()
-
-
-ACTIVATIONS = {"quadratic": Square, "relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 
 class Scaled(nn.Module):
@@ -43,12 +32,10 @@ class Scaled(nn.Module):
         return functional.linear(inputs, self.weight) / self.divisor
 
 
-class ScaledPerceptron(nn.Module):
-    """Inputs ``(batch, ...)`` to outputs ``(batch, outputs)``; hidden layer i can be observed at ``at_hidden.i``."""
+class ScaledPerceptron(Dense):
+    """A perceptron of layers without biases, each divided by a number."""
 
     def __init__(self, settings: ScaledPerceptronSettings, facts: Facts, generator: torch.Generator) -> None:
-        super().__init__()
-        self.vocabulary = facts.sequence.vocabulary if facts.sequence is not None else None
         sizes = [input_size(facts), *settings.widths, facts.outputs]
         layers = []
         for index, (before, after) in enumerate(itertools.pairwise(sizes)):
@@ -57,17 +44,7 @@ class ScaledPerceptron(nn.Module):
                 deviation *= math.sqrt(2 / before)
             weight = torch.randn(after, before, generator=generator) * deviation
             layers.append(Scaled(weight, settings.divisor(before, last=index == len(sizes) - 2)))
-        self.layers = nn.ModuleList(layers)
-        self.activation = ACTIVATIONS[settings.activation]()
-        self.slope = SLOPES[settings.activation]
-        self.at_hidden = nn.ModuleList(nn.Identity() for _ in settings.widths)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the outputs for a batch of inputs."""
-        x = self._flat(inputs, next(self.parameters()).dtype).flatten(1)
-        for layer, site in zip(self.layers[:-1], self.at_hidden, strict=True):
-            x = site(self.activation(layer(x)))
-        return self.layers[-1](x)
+        super().__init__(layers, settings.activation, facts)
 
     def pullback(
         self, parameters: Mapping[str, Tensor], inputs: Tensor
@@ -84,7 +61,3 @@ class ScaledPerceptron(nn.Module):
             return {name: one / by for name, one, by in zip(names, by_weight, divisors, strict=True)}
 
         return outputs, pull
-
-    def _flat(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return inputs as numbers: of tokens one-hot vectors."""
-        return inputs if self.vocabulary is None else functional.one_hot(inputs, self.vocabulary).to(dtype)

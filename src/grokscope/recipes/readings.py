@@ -13,6 +13,9 @@ import numpy as np
 from grokscope.analysis.series import RunLike, on_clock
 from grokscope.analysis.transitions import crossing
 
+TIME = "clock/time"
+"""The clock of the gradient flow: the sum of the learning rates."""
+
 
 def over(run: RunLike, key: str, clock: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return positions and values of a key, both (points,), where it is finite and the clock covers it.

@@ -229,13 +229,15 @@ def _alone(values: np.ndarray) -> bool:
 def _value_axis(
     title: str, drawn: Sequence[Curve], log: bool, ends: tuple[float, float] | None = None
 ) -> dict[str, Any]:
-    """Return a value axis; on a log one only the powers of ten are named where there are several of them."""
+    """Return a value axis; a log one names all digits, 1-2-5 or powers of ten, the fewer the longer it is."""
     axis = theme.axis(theme.plain(title))
     if log:
         positive = [one[np.isfinite(one) & (one > 0)] for curve in drawn for one in [np.asarray(curve.values, float)]]
         values = np.concatenate([np.zeros(0), *positive])
-        several = values.size > 0 and values.max() >= 30 * values.min()
-        axis |= {"type": "log", "minorloglabels": "none" if several else "complete"}
+        reach = values.max() / values.min() if values.size else 1.0
+        axis |= {"type": "log", "minorloglabels": "none" if reach >= 30 else "complete"}
+        if 4 <= reach < 30:
+            axis["dtick"] = "D2"
     if ends is not None:
         axis["range"] = [math.log10(end) for end in ends] if log else list(ends)
     return axis

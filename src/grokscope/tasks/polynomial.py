@@ -35,7 +35,7 @@ class PolynomialRegression(TaskSettings):
 
     name: Literal["polynomial-regression"] = "polynomial-regression"
     cites: ClassVar[tuple[str, ...]] = ("kumar2024",)
-    dimensions: int = Field(default=100, ge=1, description="D, of the inputs")
+    dimension: int = Field(default=100, ge=1, description="D, of the inputs")
     examples: int = Field(default=550, ge=1, description="trained on")
     test_examples: int = Field(default=1000, ge=1)
     target: Target = "square"
@@ -69,11 +69,11 @@ class PolynomialRegression(TaskSettings):
             drawing = generator(seeds.split, name, self.draw)
             return torch.randn(*shape, generator=drawing, dtype=torch.float64)
 
-        scale = math.sqrt(self.dimensions)
-        train = normal("train inputs", self.examples, self.dimensions) / scale
-        test = normal("test inputs", self.test_examples, self.dimensions) / scale
+        scale = math.sqrt(self.dimension)
+        train = normal("train inputs", self.examples, self.dimension) / scale
+        test = normal("test inputs", self.test_examples, self.dimension) / scale
         names = ["direction", *(f"direction {number}" for number in range(2, self.directions + 1))]
-        directions = torch.stack([normal(name, self.dimensions) for name in names])
+        directions = torch.stack([normal(name, self.dimension) for name in names])
         if self.direction_norm == "fixed":
             directions *= scale / directions.norm(dim=1, keepdim=True)
         inputs = torch.cat([train, test])
@@ -92,7 +92,7 @@ class PolynomialRegression(TaskSettings):
         facts = Facts(
             outputs=1,
             chance=Chance(loss=self._variance(float(directions.square().mean()))),
-            geometry=InputGeometry(shape=(self.dimensions,)),
+            geometry=InputGeometry(shape=(self.dimension,)),
             quadratic=known,
         )
         return Task(facts=facts, probes=probes, train=probes["train"], loss="mean-squared-error")
@@ -103,9 +103,9 @@ class PolynomialRegression(TaskSettings):
         from grokscope.linalg.quadratic_student import Student, initial_weights, student, tangent_kernel
 
         if self.student_width is None:
-            start = Student(torch.zeros(self.dimensions), torch.eye(self.dimensions), 1.0, self.student_epsilon)
+            start = Student(torch.zeros(self.dimension), torch.eye(self.dimension), 1.0, self.student_epsilon)
         else:
-            weights = initial_weights(generator(seeds.init, "init"), self.student_width, self.dimensions)
+            weights = initial_weights(generator(seeds.init, "init"), self.student_width, self.dimension)
             start = student(weights, alpha=1.0, epsilon=self.student_epsilon)
         kernel = tangent_kernel(start, inputs, inputs)
         vectors = torch.linalg.eigh(kernel - kernel.mean()).eigenvectors

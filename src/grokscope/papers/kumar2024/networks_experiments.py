@@ -229,14 +229,14 @@ def student(scale: float) -> Experiment:
 
 # P1 of the paper; at the cpu scale D = 40, P = N = 200 and ε = 0.25
 POLYNOMIAL: dict[str, Any] = {
-    "task": {"name": "polynomial-regression", "dimensions": 100, "examples": 550, "test_examples": 1000},
+    "task": {"name": "polynomial-regression", "dimension": 100, "examples": 550, "test_examples": 1000},
     "model": {"name": "polynomial-student", "width": 500, "epsilon": 0.02},
     "learner": {"name": "gradient", "steps": 100_000, "centred": True},
     "optimizer": {"name": "sgd", "learning_rate": 500.0},
     "numerics": {"dtype": "float64"},
 }
 POLYNOMIAL_CPU: dict[str, Any] = {
-    "task.dimensions": 40,
+    "task.dimension": 40,
     "task.examples": 200,
     "task.test_examples": 400,
     "model.width": 200,
@@ -244,7 +244,7 @@ POLYNOMIAL_CPU: dict[str, Any] = {
     "optimizer.learning_rate": 100.0,
 }
 POLYNOMIAL_SMOKE: dict[str, Any] = {
-    "task.dimensions": 6,
+    "task.dimension": 6,
     "task.examples": 20,
     "task.test_examples": 20,
     "model.width": 10,
@@ -285,13 +285,13 @@ def variant(
 HERMITE_CPU: dict[int, dict[str, Any]] = {
     2: {},
     3: {
-        "task.dimensions": 20,
+        "task.dimension": 20,
         "task.examples": 280,
         "model.width": 100,
         "learner.output_scale": 2.0,
         "optimizer.learning_rate": 5.0,
     },
-    4: {"task.dimensions": 10, "task.examples": 400, "model.width": 100, "optimizer.learning_rate": 5.0},
+    4: {"task.dimension": 10, "task.examples": 400, "model.width": 100, "optimizer.learning_rate": 5.0},
 }
 
 
@@ -330,7 +330,7 @@ EXPERIMENTS = (
         # of two units most starts end in a poor minimum; the sheet asks for twenty at least
         {"learner.steps": 8000, "learner.centred": True, "model.width": 20, "optimizer.learning_rate": 1.0},
         0.5,
-        task={"dimensions": 40, "examples": 120},
+        task={"dimension": 40, "examples": 120},
         model={"width": 2, "epsilon": 0.25, "readouts": "trained"},
         learner={"centred": False},
         optimizer={"learning_rate": 0.1},

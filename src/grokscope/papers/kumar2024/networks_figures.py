@@ -59,20 +59,19 @@ def thresholds(runs: Sequence[Run], phases: Phases) -> Figure:
 
 def laziness(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return the squared norm of the weights, the movement of the tangent kernel and its alignment."""
+    weights = curve_of(runs, "weights/sum_of_squares", "sum of squared weights", colour=NORM)
+    side: Any = {"axis": "right"} if weights else {}
+    mark = " (right axis)" if weights else ""
     curves = [
-        *curve_of(runs, "weights/sum_of_squares", "sum of squared weights", colour=NORM),
-        *curve_of(runs, f"{NTK}/movement", "movement of the kernel (right axis)", colour=LAZY, axis="right"),
-        *curve_of(runs, f"{NTK}/alignment", "alignment with labels (right axis)", colour=ALIGNMENT, axis="right"),
+        *weights,
+        *curve_of(runs, f"{NTK}/movement", f"movement of the kernel{mark}", colour=LAZY, **side),
+        *curve_of(runs, f"{NTK}/alignment", f"alignment with labels{mark}", colour=ALIGNMENT, **side),
     ]
-    return lines(
-        "From lazy to rich",
-        curves,
-        y_title="sum of squared weights",
-        right_title="movement and alignment",
-        log_y=True,
-        right_log=True,
-        bands=phase_bands(phases),
+    y = "movement and alignment"
+    titles: Any = (
+        {"y_title": "sum of squared weights", "right_title": y, "right_log": True} if weights else {"y_title": y}
     )
+    return lines("From lazy to rich", curves, log_y=True, bands=phase_bands(phases), **titles)
 
 
 def by_scale(runs: Mapping[str, Sequence[Run]]) -> Figure:

@@ -21,14 +21,14 @@ def eigenvector_name(index: int) -> str:
 
 
 def _narrow(draw: int) -> dict[str, object]:
-    return {"dimensions": 40, "examples": 120, "draw": draw}
+    return {"dimension": 40, "examples": 120, "draw": draw}
 
 
 EXPERIMENTS = (
     experiment(
         FIRST,
         "a lazy, misaligned student groks a quadratic function",
-        task={"dimensions": 100, "examples": 550, "direction_norm": "drawn"},
+        task={"dimension": 100, "examples": 550, "direction_norm": "drawn"},
         model={"width": 500, "epsilon": 0.02},
         learner={"centred": True, "steps": 100_000},
         learning_rate=rate(500, factor=1.0),
@@ -41,7 +41,7 @@ EXPERIMENTS = (
     experiment(
         STATISTICS,
         "which part of the test loss falls when",
-        task={"dimensions": 40, "examples": 120},
+        task={"dimension": 40, "examples": 120},
         model={"width": 2, "epsilon": 0.25},
         learner={"steps": 50_000},
         learning_rate=1.0,
@@ -79,7 +79,7 @@ EXPERIMENTS = (
             eigenvector_name(index),
             f"labels that are eigenvector {index} of the initial kernel",
             task={
-                "dimensions": 100,
+                "dimension": 100,
                 "examples": 100,
                 "test_examples": 100,
                 "target": "eigenvector",

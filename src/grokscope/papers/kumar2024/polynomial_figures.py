@@ -74,11 +74,13 @@ def movement(runs: Sequence[Run], phases: Phases) -> Figure:
 
 
 def _swept(title: str, cells: Cells, key: str, label: str) -> Figure:
-    """Return test and train loss of each cell, named by a key of its spec."""
+    """Return test and train loss by a key of the spec; further draws at one value count like seeds."""
     curves: list[Curve] = []
-    ordered = sorted((runs for runs in cells.values() if runs), key=lambda runs: _of(runs[0], key))
-    for runs, colour in zip(ordered, PALETTE, strict=False):
-        name = f"{label} = {_of(runs[0], key):g}"
+    by_value: dict[float, list[Run]] = {}
+    for run in (run for runs in cells.values() for run in runs):
+        by_value.setdefault(_of(run, key), []).append(run)
+    for (value, runs), colour in zip(sorted(by_value.items()), PALETTE, strict=False):
+        name = f"{label} = {value:g}"
         curves += curve_of(runs, TEST, f"test, {name}", colour=colour)
         curves += curve_of(runs, TRAIN, f"train, {name}", colour=colour, dash="dot")
     return lines(title, curves, y_title=RELATIVE, log_y=True, y_range=(1e-3, 2))

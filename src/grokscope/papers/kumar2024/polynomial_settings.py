@@ -18,7 +18,7 @@ RULE = TransitionRule(
 MEASURES = ["performance", "relative_loss", "weights", "quadratic_kernel"]
 WHOLE = [*MEASURES, "sufficient_statistics"]
 SMALL: dict[str, Any] = {
-    "task.dimensions": 8,
+    "task.dimension": 8,
     "task.examples": 24,
     "task.test_examples": 20,
     "learner.steps": 60,
@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {
 }
 """Seconds for every experiment together; it shows nothing but that all runs."""
 D40: dict[str, Any] = {
-    "task.dimensions": 40,
+    "task.dimension": 40,
     "task.examples": 200,
     "task.test_examples": 400,
     "task.scale": 0.5,

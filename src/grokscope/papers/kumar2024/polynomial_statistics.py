@@ -186,12 +186,12 @@ def output_scale(runs: Runs) -> Values:
 
 
 def kernel_movement(runs: Runs) -> Values:
-    """Return the mean over α of α · kernel movement where training is at a tenth, and how far any is off it."""
+    """Return the largest over the least, over α, of α · kernel movement where training is at a tenth; and its mean."""
     each = [(alpha, runs[alpha_name(alpha)]) for alpha in ALPHAS]
     scaled = np.array([alpha * value_at(run, MOVEMENT, falls(run, TRAIN, TENTH)) for alpha, run in each])
     if not np.isfinite(scaled).all():
-        return {"deviation": None, "mean": None}
-    return {"deviation": float(np.abs(scaled / scaled.mean() - 1).max()), "mean": float(scaled.mean())}
+        return {"spread": None, "mean": None}
+    return {"spread": float(scaled.max() / scaled.min()), "mean": float(scaled.mean())}
 
 
 def nonlinearity(runs: Runs) -> Values:

@@ -72,7 +72,7 @@ def _cell(
     return experiment(
         name,
         title,
-        task={"dimensions": 100, "examples": 450, "scale": 1.0},
+        task={"dimension": 100, "examples": 450, "scale": 1.0},
         model={"width": 500, "epsilon": epsilon, "initial_scale": float(sigma)},
         learner={"output_scale": float(alpha), "centred": True, "steps": 60_000},
         learning_rate=rate(500, alpha, sigma),
@@ -97,7 +97,7 @@ def _grid(row: int, column: int) -> Experiment:
     return experiment(
         grid_name(row, column),
         f"the cell of the {row + 1}. output scale and the {column + 1}. ε of the phase diagram",
-        task={"dimensions": 100, "examples": 550},
+        task={"dimension": 100, "examples": 550},
         model={"width": 500, "epsilon": epsilon},
         learner={"output_scale": alpha, "centred": True, "steps": 110_000},
         learning_rate=rate(500, alpha, factor=20),
@@ -114,7 +114,7 @@ def _size(examples: int, draw: int) -> Experiment:
     return experiment(
         size_name(examples, draw),
         f"learning the quadratic target from {title}",
-        task={"dimensions": 40, "examples": examples, "draw": draw},
+        task={"dimension": 40, "examples": examples, "draw": draw},
         model={"width": 100, "epsilon": 0.5},
         learner={"centred": True, "steps": 50_000},
         learning_rate=rate(100),
@@ -131,7 +131,7 @@ def _aligned(share: float) -> Experiment:
     return experiment(
         aligned_name(share),
         f"a start of which {100 * share:g} % are the solution",
-        task={"dimensions": 40, "examples": 120},
+        task={"dimension": 40, "examples": 120},
         model={"width": 2, "epsilon": 0.25, "aligned": share},
         learner={"steps": 20_000},
         learning_rate=1.0,

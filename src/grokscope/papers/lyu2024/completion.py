@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grokscope.analysis.transitions import TransitionRule
-from grokscope.claims import Claim, Criterion
+from grokscope.claims import Claim, Criterion, both, ours, sheet
 from grokscope.paper import Experiment, Figure
 
 HERE = "grokscope.papers.lyu2024.completion_statistics"
@@ -18,7 +18,6 @@ PICTURES = "grokscope.papers.lyu2024.completion_figures"
 MAIN, PERTURBED, FINE = "matrix-completion", "completion-perturbed", "completion-half-tolerance"
 ALPHAS = (3, 10, 30, 100, 300)
 DECAYS = (3e-3, 1e-3, 3e-4)
-CALIBRATION = (100, 101, 102)
 
 RULE = TransitionRule(
     fit=("train/loss", 1e-3, "absolute", "falling"),  # type: ignore[arg-type]
@@ -131,22 +130,19 @@ EXPERIMENTS = (
 )
 
 
-def sheet(**bounds: tuple[float | None, float | None]) -> dict[str, Criterion]:
-    """Return the specification's criterion, the same at both scales."""
-    criterion = Criterion(bounds, source="sheet")
-    return {"cpu": criterion, "paper": criterion}
-
-
-def ours(reason: str, **bounds: tuple[float | None, float | None]) -> dict[str, Criterion]:
-    """Return a criterion of ours, the same at both scales."""
-    criterion = Criterion(bounds, source="ours", reason=reason, calibration=CALIBRATION)
-    return {"cpu": criterion, "paper": criterion}
-
-
-def claim(id: str, statement: str, figure: str, statistic: str, source: str, **more: Any) -> Claim:
+def claim(
+    id: str, statement: str, figure: str, statistic: str, source: str, *, criterion: Criterion, **more: Any
+) -> Claim:
     """Return a claim on the run of the paper's size, unless ``more`` names other experiments."""
-    given = {"experiments": (MAIN,), **more}
-    return Claim(id, statement, figure, statistic=f"{HERE}:{statistic}", source=f"Lyu et al. 2024, {source}", **given)
+    return Claim(
+        id,
+        statement,
+        figure,
+        statistic=f"{HERE}:{statistic}",
+        criterion=both(criterion),
+        source=f"Lyu et al. 2024, {source}",
+        **{"experiments": (MAIN,), **more},
+    )
 
 
 CLAIMS = (

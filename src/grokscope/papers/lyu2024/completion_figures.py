@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from grokscope.papers.lyu2024.completion_statistics import TIME, decay_of, half, scale_of
-from grokscope.recipes.curves import curve_of, moment_labels, phase_bands, stored_level, stored_moment, whose
-from grokscope.recipes.readings import last, over, value_at
+from grokscope.papers.lyu2024.completion_statistics import decay_of, half, scale_of
+from grokscope.recipes.curves import curve_of, moment_labels, stored_level, whose
+from grokscope.recipes.flow import EARLY, LATE, TEST, TIME, TRAIN, over_time, swept, train_and_test
+from grokscope.recipes.readings import over, value_at
 from grokscope.report import theme
-from grokscope.report.figures import Curve, Figure, Vertical, lines
+from grokscope.report.figures import Curve, Figure, lines
 from grokscope.report.maps import moments_within, pair_maps
 from grokscope.report.runs import Run, arrays_at
 
-TRAIN, TEST, EARLY, LATE = "#0072B2", "#D55E00", "#56B4E9", "#009E73"
-FLOW = "time t of the gradient flow"
 Phases = Sequence[dict[str, Any]]
-
-
-def forecast(runs: Sequence[Run]) -> list[Vertical]:
-    """Return the forecast onset as a vertical line over the time of the flow."""
-    return stored_moment(runs, "transition_forecast/onset_time", "onset, forecast")
 
 
 def loss(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return train and test loss with the test losses of both completions (Lyu et al. 2024, Fig. 3)."""
     curves = [
-        *curve_of(runs, "train/loss", "train", clock=TIME, colour=TRAIN),
-        *curve_of(runs, "test/loss", "test", clock=TIME, colour=TEST),
+        *train_and_test(runs, "loss"),
         *stored_level(
             runs, "completion/early_test_loss", "kernel regime, test", clock=TIME, colour=EARLY, dash="dashdot"
         ),
@@ -38,7 +31,7 @@ def loss(runs: Sequence[Run], phases: Phases) -> Figure:
             runs, "completion/late_test_loss", "least nuclear norm, test", clock=TIME, colour=LATE, dash="dash"
         ),
     ]
-    return _over_time("Loss", curves, "mean squared error", runs, phases)
+    return over_time("Loss", curves, runs, phases, y_title="mean squared error", log_y=True)
 
 
 def unobserved(runs: Sequence[Run], phases: Phases) -> Figure:
@@ -56,7 +49,7 @@ def unobserved(runs: Sequence[Run], phases: Phases) -> Figure:
         power = here * np.exp(4 * np.minimum(shift * times - 1, 100))
         seen = power < values.max()
         curves.append(Curve("(α e^{−λt})^{−4}", times[seen], power[seen], LATE, "dash"))
-    return _over_time("Unobserved entries", curves, "size of the entries", runs, phases)
+    return over_time("Unobserved entries", curves, runs, phases, y_title="size of the entries", log_y=True)
 
 
 def distance(runs: Sequence[Run], phases: Phases) -> Figure:
@@ -65,7 +58,7 @@ def distance(runs: Sequence[Run], phases: Phases) -> Figure:
         *curve_of(runs, "completion/early_distance", "kernel regime", clock=TIME, colour=EARLY),
         *curve_of(runs, "completion/late_distance", "least loss and nuclear norm", clock=TIME, colour=LATE),
     ]
-    return _over_time("Which completion it is", curves, "relative distance of W", runs, phases)
+    return over_time("Which completion it is", curves, runs, phases, y_title="relative distance of W", log_y=True)
 
 
 def norms(runs: Sequence[Run], phases: Phases) -> Figure:
@@ -79,12 +72,7 @@ def norms(runs: Sequence[Run], phases: Phases) -> Figure:
         Curve("pure decay", times[seen], pure[seen], "#888888", "dot"),
         *curve_of(runs, "completion/nuclear_norm", "nuclear norm of W", clock=TIME, colour=LATE),
     ]
-    return _over_time("Squared norm of the factors and nuclear norm", curves, "norm", runs, phases)
-
-
-def _over_time(title: str, curves: Sequence[Curve], y: str, runs: Sequence[Run], phases: Phases) -> Figure:
-    bands = phase_bands(phases, runs, clock=TIME)
-    return lines(title, curves, x_title=FLOW, y_title=y, log_y=True, bands=bands, verticals=forecast(runs))
+    return over_time("Squared norm of the factors and nuclear norm", curves, runs, phases, y_title="norm", log_y=True)
 
 
 def spectrum(runs: Sequence[Run], phases: Phases) -> Figure:
@@ -115,25 +103,20 @@ def matrices(runs: Sequence[Run], phases: Phases) -> Figure:
 def transition(by_experiment: Mapping[str, Sequence[Run]]) -> Figure:
     """Return λ times the transition over the initial scale (weight decay 1e-3) and over 1/λ (scale 10)."""
     cells = [runs for runs in by_experiment.values() if runs]
+    by_scale = [runs for runs in cells if decay_of(runs[0]) == 1e-3]
+    by_decay = [runs for runs in cells if scale_of(runs[0]) == 10]
     curves = [
-        *_swept([c for c in cells if decay_of(c[0]) == 1e-3], scale_of, "α", TEST),
-        *_swept([c for c in cells if scale_of(c[0]) == 10], lambda run: 1 / decay_of(run), "1/λ, at α = 10", TRAIN),
+        *swept(by_scale, scale_of, scaled, _names("α"), TEST),
+        *swept(by_decay, lambda run: 1 / decay_of(run), scaled, _names("1/λ, at α = 10"), TRAIN),
     ]
     title = "Transition against the initial scale and against weight decay"
     return lines(title, curves, x_title="initial scale α, or inverse weight decay", y_title="λ times the transition")
 
 
-def _swept(cells: Sequence[Sequence[Run]], place: Callable[[Run], float], name: str, colour: str) -> list[Curve]:
-    cells = sorted(cells, key=lambda runs: place(runs[0]))
-    if not cells:
-        return []
-    at = np.array([place(runs[0]) for runs in cells])
-    found = [[decay_of(run) * half(run) for run in runs] for runs in cells]
-    found = [[value if math.isfinite(value) else math.nan for value in values] for values in found]
-    middle, low, high = (np.array([function(values) for values in found]) for function in (np.median, np.min, np.max))
-    curves = [Curve(f"half of the early test loss, over {name}", at, middle, colour, None, "left", low, high)]
-    key = "transition_forecast/onset_scaled"
-    if all(run.has(key) for runs in cells for run in runs):
-        predicted = np.array([np.median([last(run, key) for run in runs]) for runs in cells])
-        curves.append(Curve(f"onset, forecast, over {name}", at, predicted, colour, "dash"))
-    return curves
+def scaled(run: Run) -> float:
+    """Return λ times the time at which test loss is half of its early level."""
+    return decay_of(run) * half(run)
+
+
+def _names(name: str) -> tuple[str, str]:
+    return f"half of the early test loss, over {name}", f"onset, forecast, over {name}"

@@ -17,11 +17,10 @@ from grokscope.papers.lyu2024.completion import (
     PERTURBED,
     alpha_cell,
 )
-from grokscope.recipes.readings import first, last, over, slope, value_at
+from grokscope.recipes.readings import TIME, first, last, over, slope, value_at
 
 Runs = Mapping[str, Any]
 Values = dict[str, float | None]
-TIME = "clock/time"
 WINDOW = (0.5, 1.5)
 """λt between which the power of the unobserved entries is fitted, within the kernel regime."""
 EXCESS = 1.05

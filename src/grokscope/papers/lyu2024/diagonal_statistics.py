@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from grokscope.papers.lyu2024.diagonal import DECAY_CELLS, GAUSSIAN, NORM_CELLS, NORMS, SPARSE, norm_cell
-from grokscope.recipes.readings import first, last, slope, until, value_at
+from grokscope.recipes.readings import TIME, first, last, slope, until, value_at
 
 Runs = Mapping[str, Any]
 Values = dict[str, float | None]
-TIME = "clock/time"
 RATIO = "transition_forecast/norm_ratio"
 ONSET = 1.05
 """Where the norm is 5 % above that of pure decay, the onset."""

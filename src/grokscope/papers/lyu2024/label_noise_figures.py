@@ -10,33 +10,25 @@ import numpy as np
 
 from grokscope.analysis.seeds import envelope_between
 from grokscope.papers.lyu2024.label_noise import HALF
-from grokscope.papers.lyu2024.label_noise_statistics import RATIO, TIME, rate_of, steps_to_half
-from grokscope.recipes.curves import curve_of, level, phase_bands, stored_level, stored_moment
-from grokscope.report.figures import Curve, Figure, Vertical, band, lines
+from grokscope.papers.lyu2024.label_noise_statistics import RATIO, rate_of, steps_to_half
+from grokscope.recipes.curves import curve_of, level, stored_level
+from grokscope.recipes.flow import EARLY, LATE, TEST, TIME, TRAIN, over_time, train_and_test
+from grokscope.report.figures import Curve, Figure, band, lines
 from grokscope.report.runs import Run
 
-TRAIN, TEST, EARLY, LATE = "#0072B2", "#D55E00", "#56B4E9", "#009E73"
-FLOW = "time t = η · steps"
+CLOCK = "time t = η · steps"
 Phases = Sequence[dict[str, Any]]
-
-
-def forecast(runs: Sequence[Run]) -> list[Vertical]:
-    """Return the forecast onset as a vertical line over time."""
-    return stored_moment(runs, "transition_forecast/onset_time", "onset, forecast")
 
 
 def loss(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return train and test loss over time."""
     curves = [
-        *curve_of(runs, "train/loss", "train", clock=TIME, colour=TRAIN),
-        *curve_of(runs, "test/loss", "test", clock=TIME, colour=TEST),
+        *train_and_test(runs, "loss"),
         *stored_level(
             runs, "early_predictor/loss", "minimum-norm interpolation, test", clock=TIME, colour=EARLY, dash="dash"
         ),
     ]
-    bands = phase_bands(phases, runs, clock=TIME)
-    y = "squared error"
-    return lines("Loss", curves, x_title=FLOW, y_title=y, log_y=True, bands=bands, verticals=forecast(runs))
+    return over_time("Loss", curves, runs, phases, x_title=CLOCK, y_title="squared error", log_y=True)
 
 
 def norm(runs: Sequence[Run], phases: Phases) -> Figure:
@@ -45,18 +37,15 @@ def norm(runs: Sequence[Run], phases: Phases) -> Figure:
         *curve_of(runs, RATIO, "‖θ(t)‖ over ‖θ(0)‖ e^{−λt}", clock=TIME, colour=TEST),
         level(runs, 1.0, "weight decay of this λ", clock=TIME),
     ]
-    bands = phase_bands(phases, runs, clock=TIME)
     title = "Norm against the decay by label noise"
-    y = "norm over that of the decay"
-    return lines(title, curves, x_title=FLOW, y_title=y, log_y=True, bands=bands, verticals=forecast(runs))
+    return over_time(title, curves, runs, phases, x_title=CLOCK, y_title="norm over that of the decay", log_y=True)
 
 
 def early(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return the cosine of the outputs with those of minimum-norm interpolation."""
     curves = curve_of(runs, "early_predictor/cosine", "to minimum-norm interpolation", clock=TIME, colour=EARLY)
-    bands = phase_bands(phases, runs, clock=TIME)
     title = "Is it minimum-norm interpolation"
-    return lines(title, curves, x_title=FLOW, y_title="cosine on test data", bands=bands, verticals=forecast(runs))
+    return over_time(title, curves, runs, phases, x_title=CLOCK, y_title="cosine on test data")
 
 
 def collapse(by_experiment: Mapping[str, Sequence[Run]]) -> Figure:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from grokscope.papers.lyu2024.label_noise import HALF, NAME, RATES, name_of
-from grokscope.recipes.readings import first, slope, until
+from grokscope.recipes.readings import TIME, first, slope, until
 
 Values = dict[str, float | None]
 RATIO = "transition_forecast/norm_ratio"
-TIME = "clock/time"
 
 
 def steps_to_half(run: Any) -> float:

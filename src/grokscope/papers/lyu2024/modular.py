@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from grokscope.analysis.transitions import TransitionRule
-from grokscope.claims import Claim, Criterion
+from grokscope.claims import Claim, Criterion, ours, sheet
 from grokscope.paper import Experiment, Figure
 
 HERE = "grokscope.papers.lyu2024.modular_statistics"
 PICTURES = "grokscope.papers.lyu2024.modular_figures"
 MAIN, WITHOUT = "modular-addition", "modular-no-decay"
-CALIBRATION = (100, 101, 102)
 RULE = TransitionRule(fit=("train/accuracy", 0.99), generalise=("test/accuracy", 0.9), sustain=3)  # type: ignore[arg-type]
 
 # Lyu et al. 2024, App. A
@@ -193,19 +192,13 @@ EXPERIMENTS = (
 )  # fmt: skip
 
 
-def sheet(**bounds: tuple[float | None, float | None]) -> Criterion:
-    """Return a criterion of the specification."""
-    return Criterion(bounds, source="sheet")
-
-
-def lost_fit() -> Criterion:
-    """Return what counts as a collapse."""
-    return Criterion(
-        {"train_accuracy": (None, 0.05), "test_accuracy": (None, 0.05)},
-        source="ours",
-        reason="the specification says that it collapses, in the paper to a train accuracy of 1.4 % at the end and a "
-        "test accuracy below 1 %: asked is that neither be above chance by more than a little",
-    )
+LOST_FIT = ours(
+    "the specification says that it collapses, in the paper to a train accuracy of 1.4 % at the end and a test "
+    "accuracy below 1 %: asked is that neither be above chance by more than a little",
+    calibrated=False,
+    train_accuracy=(None, 0.05),
+    test_accuracy=(None, 0.05),
+)
 
 
 def claim(
@@ -257,8 +250,8 @@ CLAIMS = (
         "collapses",
         "Fig. 2c",
         experiments=(COLLAPSED,),
-        paper=lost_fit(),
-        cpu=lost_fit(),
+        paper=LOST_FIT,
+        cpu=LOST_FIT,
     ),
     claim(
         "C14",
@@ -268,13 +261,12 @@ CLAIMS = (
         experiments=(WITHOUT,),
         figure="modular-log-time",
         paper=sheet(half=(200, 1500), spread=(10, None)),
-        cpu=Criterion(
-            {"half_over_first": (3, None), "first_over_fit": (2, None)},
-            source="ours",
-            reason="the specification has one run at this size, log10 t = 2.6 at the fit, 16 at 5 % and 123 at 50 % of "
-            "the test pairs: asked is that the exponent of time at 5 % be at least twice that of the fit, and at 50 % "
-            "at least three times that at 5 %, where runs with weight decay have at most 1.2",
-            calibration=CALIBRATION,
+        cpu=ours(
+            "the specification has one run at this size, log10 t = 2.6 at the fit, 16 at 5 % and 123 at 50 % of the "
+            "test pairs: asked is that the exponent of time at 5 % be at least twice that of the fit, and at 50 % at "
+            "least three times that at 5 %, where runs with weight decay have at most 1.2",
+            half_over_first=(3, None),
+            first_over_fit=(2, None),
         ),
     ),
 )
@@ -312,9 +304,10 @@ FIGURES = (
         "modular-stationarity",
         "Distance from a stationary point",
         WITH_DECAY,
-        f"{PICTURES}:stationarity",
+        "grokscope.recipes.flow:stationarity",
         ("stationarity/residual",),
-        "Gradient of the regularised loss over λ ‖θ‖: 1 in the kernel regime, 0 at a KKT point of the margin problem.",
+        "Gradient of the regularised loss over λ ‖θ‖: about 1 where decay alone acts, 0 at a KKT point of the margin "
+        "problem.",
     ),
     Figure(
         "modular-early",

@@ -8,49 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.papers.lyu2024.modular_statistics import LOG_TIME, TIME
-from grokscope.recipes.curves import curve_of, level, phase_bands, stored_level, stored_moment
-from grokscope.report.figures import Curve, Figure, Vertical, lines
+from grokscope.papers.lyu2024.modular_statistics import LOG_TIME
+from grokscope.recipes.curves import curve_of, level, stored_level
+from grokscope.recipes.flow import TEST, TIME, TRAIN, over_time, train_and_test
+from grokscope.report.figures import Curve, Figure, lines
 from grokscope.report.runs import Run
 
-TRAIN, TEST, RATIO, MARGIN = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-FLOW = "time t of the gradient flow"
+RATIO, MARGIN = "#009E73", "#CC79A7"
 EXPONENT = "log10 of the time of the gradient flow"
 Phases = Sequence[dict[str, Any]]
-
-
-def forecast(runs: Sequence[Run]) -> list[Vertical]:
-    """Return the forecast end of the kernel regime as a vertical line over the time of the flow."""
-    return stored_moment(runs, "transition_forecast/onset_time", "onset, forecast")
 
 
 def accuracy(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return train and test accuracy (Lyu et al. 2024, Fig. 2)."""
     modulus = runs[0].spec["task"]["modulus"]
     curves = [
-        *curve_of(runs, "train/accuracy", "train", clock=TIME, colour=TRAIN),
-        *curve_of(runs, "test/accuracy", "test", clock=TIME, colour=TEST),
+        *train_and_test(runs, "accuracy"),
         level(runs, 1 / modulus, f"chance 1/{modulus}", clock=TIME),
         *stored_level(
             runs, "early_predictor/accuracy", "kernel regime, test", clock=TIME, colour=RATIO, dash="dashdot"
         ),
     ]
-    bands = phase_bands(phases, runs, clock=TIME)
-    return lines(
-        "Accuracy", curves, x_title=FLOW, y_title="accuracy", bands=bands, y_range=(-0.02, 1.03),
-        verticals=forecast(runs),
-    )  # fmt: skip
+    return over_time("Accuracy", curves, runs, phases, y_title="accuracy", y_range=(-0.02, 1.03))
 
 
 def loss(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return train and test loss."""
-    curves = [
-        *curve_of(runs, "train/loss", "train", clock=TIME, colour=TRAIN),
-        *curve_of(runs, "test/loss", "test", clock=TIME, colour=TEST),
-    ]
-    bands = phase_bands(phases, runs, clock=TIME)
-    y = "cross-entropy (nats)"
-    return lines("Loss", curves, x_title=FLOW, y_title=y, log_y=True, bands=bands, verticals=forecast(runs))
+    curves = train_and_test(runs, "loss")
+    return over_time("Loss", curves, runs, phases, y_title="cross-entropy (nats)", log_y=True)
 
 
 def norm(runs: Sequence[Run], phases: Phases) -> Figure:
@@ -60,20 +45,17 @@ def norm(runs: Sequence[Run], phases: Phases) -> Figure:
         *curve_of(runs, ratio, "‖θ(t)‖ over ‖θ(0)‖ e^{−λt}", clock=TIME, colour=RATIO),
         *curve_of(runs, margin, "normalised margin (right axis)", clock=TIME, colour=MARGIN, axis="right"),
     ]
-    bands = phase_bands(phases, runs, clock=TIME)
-    return lines(
-        "Norm against pure decay, and the normalised margin", curves, x_title=FLOW, bands=bands,
-        y_title="norm over that of pure decay", log_y=True, y_range=(0.9, 30),
-        right_title="least margin over ‖θ‖²", right_log=True, verticals=forecast(runs),
-    )  # fmt: skip
-
-
-def stationarity(runs: Sequence[Run], phases: Phases) -> Figure:
-    """Return the KKT residual over time."""
-    curves = curve_of(runs, "stationarity/residual", "‖λθ + ∇L‖ over λ‖θ‖", clock=TIME, colour=TEST)
-    bands = phase_bands(phases, runs, clock=TIME)
-    title = "Distance from a stationary point"
-    return lines(title, curves, x_title=FLOW, y_title="KKT residual", log_y=True, bands=bands)
+    return over_time(
+        "Norm against pure decay, and the normalised margin",
+        curves,
+        runs,
+        phases,
+        y_title="norm over that of pure decay",
+        log_y=True,
+        y_range=(0.9, 30),
+        right_title="least margin over ‖θ‖²",
+        right_log=True,
+    )
 
 
 def early(runs: Sequence[Run], phases: Phases) -> Figure:
@@ -83,9 +65,8 @@ def early(runs: Sequence[Run], phases: Phases) -> Figure:
         *curve_of(runs, "early_predictor/direction_cosine", "cosine of the change", clock=TIME, colour=RATIO),
         *curve_of(runs, "early_predictor/agreement", "answered alike, test", clock=TIME, colour=MARGIN),
     ]
-    bands = phase_bands(phases, runs, clock=TIME)
     title = "How near it is to the solution of the kernel regime"
-    return lines(title, curves, x_title=FLOW, y_title="cosine; share", bands=bands, verticals=forecast(runs))
+    return over_time(title, curves, runs, phases, y_title="cosine; share")
 
 
 def kernel(runs: Sequence[Run], phases: Phases) -> Figure:
@@ -95,9 +76,7 @@ def kernel(runs: Sequence[Run], phases: Phases) -> Figure:
         *curve_of(runs, f"{name}/distance", "distance from the start", clock=TIME, colour=RATIO),
         *curve_of(runs, f"{name}/alignment", "alignment with the labels", clock=TIME, colour=MARGIN),
     ]
-    bands = phase_bands(phases, runs, clock=TIME)
-    y = "1 − cosine; alignment"
-    return lines("Tangent kernel", curves, x_title=FLOW, y_title=y, bands=bands, verticals=forecast(runs))
+    return over_time("Tangent kernel", curves, runs, phases, y_title="1 − cosine; alignment")
 
 
 def scales(by_experiment: Mapping[str, Sequence[Run]]) -> Figure:

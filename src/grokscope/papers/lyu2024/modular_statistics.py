@@ -10,11 +10,11 @@ import numpy as np
 
 from grokscope.analysis.transitions import crossing
 from grokscope.papers.lyu2024.modular import COLLAPSED, DECAYS, MAIN, SCALES, WITHOUT
-from grokscope.recipes.readings import first, last, over, value_at
+from grokscope.recipes.readings import TIME, first, last, over, value_at
 
 Runs = Mapping[str, Any]
 Values = dict[str, float | None]
-TIME, LOG_TIME = "clock/time", "clock/log_time"
+LOG_TIME = "clock/log_time"
 SUSTAIN = 2
 FITTED = 0.99
 

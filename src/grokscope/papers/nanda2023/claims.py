@@ -9,23 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from grokscope.claims import Claim, Criterion
+from grokscope.claims import Claim, Criterion, ours, sheet
 
 MAIN = "modular-addition"
 WITHOUT = "no-weight-decay"
-CALIBRATION = (100, 101, 102)
 FRACTIONS = ("train-fraction-0.4", MAIN, "train-fraction-0.6", "train-fraction-0.8")
 HERE = "grokscope.papers.nanda2023.statistics"
-
-
-def sheet(**bounds: tuple[float | None, float | None]) -> Criterion:
-    """Return a criterion of the specification."""
-    return Criterion(bounds, source="sheet")
-
-
-def ours(reason: str, *, calibrated: bool = True, **bounds: tuple[float | None, float | None]) -> Criterion:
-    """Return a criterion of ours, fixed on the calibration seeds unless it follows from the specification alone."""
-    return Criterion(bounds, source="ours", reason=reason, calibration=CALIBRATION if calibrated else ())
 
 
 def claim(

@@ -11,22 +11,15 @@ import numpy as np
 
 from grokscope.analysis.phases import boundaries
 from grokscope.analysis.series import Series, running_median
-from grokscope.analysis.transitions import crossing
 from grokscope.papers.nanda2023.experiments import TRANSITION
 from grokscope.papers.nanda2023.reference import HAND_BOUNDARIES, reference_series
+from grokscope.recipes.readings import first
 
 Runs = Mapping[str, Any]
 Seeds = Mapping[str, Sequence[Any]]
 Values = dict[str, float | None]
 MAIN = "modular-addition"
 WITHOUT = "no-weight-decay"
-
-
-def first(run: Any, key: str, level: float, *, sustain: int = 1, falling: bool = False) -> float:
-    """Return the step at which ``key`` reaches ``level``; infinity if it never does."""
-    steps, values = run.series(key)
-    found = crossing(steps, values, level, sustain=sustain, direction="falling" if falling else "rising")
-    return math.inf if found is None else found
 
 
 def generalised(run: Any) -> float:
