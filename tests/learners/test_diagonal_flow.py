@@ -130,6 +130,8 @@ def test_wrong_use_is_told() -> None:
         spec(learner__weight_decay=-1.0)
     with pytest.raises(UsageError, match="initial_norm"):
         spec(model__initial_norm=0.0)
+    with pytest.raises(UsageError, match="less than or equal to 1e"):
+        spec(model__initial_norm=1e300)
     with pytest.raises(UsageError, match="give an odd number"):
         spec(task__relevant=2)
     training = Training([spec()])

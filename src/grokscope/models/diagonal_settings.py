@@ -23,7 +23,7 @@ class DiagonalNetworkSettings(ModelSettings):
     name: Literal["diagonal-network"] = "diagonal-network"
     cites: ClassVar[tuple[str, ...]] = ("woodworth2020",)
     per_member: ClassVar[tuple[str, ...]] = ("initial_norm",)
-    initial_norm: float = Field(default=128.0, gt=0, description="‖θ(0)‖, over all 2d parameters")
+    initial_norm: float = Field(default=128.0, ge=1e-9, le=1e12, description="‖θ(0)‖, over all 2d parameters")
 
     def build(self, facts: Facts, generator: torch.Generator) -> torch.nn.Module:
         """Return the network for the dimension of ``facts``; nothing is drawn."""

@@ -22,7 +22,7 @@ class SymmetricFactorisationSettings(ModelSettings):
     name: Literal["symmetric-factorisation"] = "symmetric-factorisation"
     cites: ClassVar[tuple[str, ...]] = ("lyu2024",)
     per_member: ClassVar[tuple[str, ...]] = ("initial_scale", "perturbation")
-    initial_scale: float = Field(default=10.0, gt=0, description="α: θ(0) = α (1, 1)")
+    initial_scale: float = Field(default=10.0, ge=1e-9, le=1e9, description="α: θ(0) = α (1, 1)")
     perturbation: float = Field(default=0.0, ge=0, description="σ of the noise on U and V at the start")
 
     def build(self, facts: Facts, generator: torch.Generator) -> torch.nn.Module:
