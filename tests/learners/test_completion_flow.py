@@ -120,7 +120,7 @@ def test_wrong_use_is_told() -> None:
         spec(task__observed=0.001)
     with pytest.raises(UsageError, match="initial_scale"):
         spec(model__initial_scale=0.0)
-    with pytest.raises(UsageError, match="less than or equal to 1e"):
+    with pytest.raises(UsageError, match="less than or equal to 1"):
         spec(model__initial_scale=1e200)
     with pytest.raises(UsageError, match="weight_decay"):
         spec(learner__weight_decay=-1.0)

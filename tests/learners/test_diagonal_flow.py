@@ -130,7 +130,7 @@ def test_wrong_use_is_told() -> None:
         spec(learner__weight_decay=-1.0)
     with pytest.raises(UsageError, match="initial_norm"):
         spec(model__initial_norm=0.0)
-    with pytest.raises(UsageError, match="less than or equal to 1e"):
+    with pytest.raises(UsageError, match="less than or equal to 1"):
         spec(model__initial_norm=1e300)
     with pytest.raises(UsageError, match="give an odd number"):
         spec(task__relevant=2)
