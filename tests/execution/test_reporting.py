@@ -57,6 +57,20 @@ def trained(root: Path, name: str, seed: int, **changes: Any) -> StoredRun:
     return open_run(train([spec], root=root)[0])
 
 
+def alone(runs: list[StoredRun], phases: Any) -> dict[str, Any]:
+    """Draw a point a module."""
+    modules = runs[0].modules("weights/tensor_sum_of_squares")
+    return {"data": [{"type": "scatter", "x": modules, "y": [1.0] * len(modules)}], "layout": {}}
+
+
+def test_a_figure_whose_keys_have_modules_alone_is_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A key that is recorded for each tensor, and never without one, is stored all the same."""
+    figure = Figure("tensors", "Tensors", ("a",), f"{__name__}:alone", ("weights/tensor_sum_of_squares",))
+    monkeypatch.setitem(PAPERS._known, PAPER.id, replace(PAPER, figures=(figure,)))
+    assert shown(trained(tmp_path, "a", 0)) == []
+    assert shown(trained(tmp_path, "a", 0, **{"record.measures": ["weights"]})) == ["tensors"]
+
+
 def shown(*runs: StoredRun) -> list[str]:
     return [name for name, *_ in figures_of(runs)]
 

@@ -136,7 +136,7 @@ def _drawn_together(figure: Figure, experiment: str, siblings: Siblings) -> dict
 
 def _stored(figure: Figure, runs: Sequence[StoredRun]) -> bool:
     """Tell whether a run has what a figure shows: one with a recording plan of its own may lack it."""
-    return any(run.has(key) for run in runs for key in figure.keys) or any(
+    return any(run.has(key) or run.modules(key) for run in runs for key in figure.keys) or any(
         name in figure.arrays for run in runs for name in run.arrays()
     )
 
