@@ -68,6 +68,34 @@ def words(seed: Tensor, count: int, *names: str | int) -> Tensor:
     return _fmix32(_fmix32(index ^ low) ^ high)
 
 
+def permutation(seed: Tensor, count: int, number: int | Tensor) -> Tensor:
+    """Return permutation ``number`` of 0 … count - 1, int64 of shape (*seed.shape, count).
+
+    It sorts a 32-bit word an index, each a pure function of (seed, number, index) in integer arithmetic on tensors as
+    in :func:`words`, so that a GPU draws what a CPU draws, and no value need be known to the host.
+
+    Args:
+        seed: int64, one for each permutation.
+        count: how many there are to order, at most 2³¹.
+        number: which permutation, from 0; a tensor of shape () and an integer dtype where it lives on the device.
+
+    Example:
+        >>> import torch
+        >>> sorted(permutation(torch.tensor(7), 5, 3).tolist())
+        [0, 1, 2, 3, 4]
+    """
+    import torch
+
+    key = seed ^ derive(0, "permutation")
+    low, high = ((key << 32) >> 32).to(torch.int32), (key >> 32).to(torch.int32)
+    index = torch.arange(count, dtype=torch.int64, device=seed.device).to(torch.int32)
+    turn = torch.as_tensor(number, device=seed.device).to(torch.int64)
+    turns = ((turn << 32) >> 32).to(torch.int32)
+    start = _fmix32(_fmix32(turns ^ low) ^ high)[..., None]
+    # each step is a bijection of the 32-bit words, so that no two indices have the same word
+    return _fmix32(_fmix32(index ^ start) ^ low[..., None]).argsort(dim=-1)
+
+
 def _fmix32(word: Tensor) -> Tensor:
     """Mix each word in place; a shift to the right fills in zeros, so the sign's copies are masked out."""
     word ^= (word >> 16).bitwise_and_(0xFFFF)

@@ -36,14 +36,12 @@ def test_a_step_count_in_a_tensor_takes_the_same_updates(optimizer: dict[str, An
     specs = [experiment_spec("nanda2023", scale="smoke", seed=seed, changes=changes) for seed in seeds]
     specs = [spec.with_group(specs) for spec in specs] if len(seeds) > 1 else specs
     numbered, counted = (started(specs, ensemble=len(seeds) > 1) for _ in range(2))
-    assert counted.batch is not None
-    assert numbered.batch is not None
     clock = clock_at(0, torch.device("cpu"))
     places = {name: tensor.data_ptr() for name, tensor in counted.moving.parameters.items()}
     loss = counted.moving.loss.data_ptr()
     for step in range(8):
-        update(numbered.kernel, numbered.optimizer, numbered.moving, numbered.batch, step)
-        update_in_place(counted.kernel, counted.optimizer, counted.moving, counted.batch, clock)
+        update(numbered.kernel, numbered.optimizer, numbered.moving, numbered.feed.at(step), step)
+        update_in_place(counted.kernel, counted.optimizer, counted.moving, counted.feed, clock)
     assert float(clock) == 8
     for name, tensor in counted.moving.parameters.items():
         torch.testing.assert_close(tensor, numbered.moving.parameters[name], rtol=1e-11, atol=1e-13)
@@ -80,10 +78,9 @@ def test_an_update_asks_nothing_of_the_host(optimizer: dict[str, Any], seeds: tu
     state = started(specs, ensemble=len(seeds) > 1)
     learner: Any = specs[0].learner.build(ensemble=len(seeds) > 1)
     assert {tensor.device.type for tensor in learner.state_dict(state).tensors.values()} == {"meta"}
-    assert state.batch is not None
     clock = clock_at(0, torch.device("meta"))
     with OnTheHost() as host:
-        update_in_place(state.kernel, state.optimizer, state.moving, state.batch, clock)
+        update_in_place(state.kernel, state.optimizer, state.moving, state.feed, clock)
     assert host.seen == []
 
 

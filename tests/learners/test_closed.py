@@ -213,9 +213,9 @@ def test_members_that_share_data_have_the_same_gradients_under_vmap() -> None:
     specs = grid("mlp", "sgd")
     together = Training(specs)
     state: Any = together.state
-    losses, closed = gradient(state.kernel, state.moving, state.batch, 0)
+    losses, closed = gradient(state.kernel, state.moving, state.feed.at(0), 0)
     kernel = replace(state.kernel, closed=None)
-    by_autograd = gradient(kernel, state.moving, state.batch, 0)
+    by_autograd = gradient(kernel, state.moving, state.feed.at(0), 0)
     torch.testing.assert_close(losses, by_autograd[0])
     for name, tensor in by_autograd[1].items():
         torch.testing.assert_close(closed[name], tensor, rtol=1e-10, atol=1e-13)

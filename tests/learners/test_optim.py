@@ -162,3 +162,23 @@ def test_wrong_settings_are_refused(changes: dict[str, Any], message: str) -> No
 
     with pytest.raises(UsageError, match=message):
         toys.specs("gradient", changes)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_pass_over_memory_takes_the_same_steps(name: str, dtype: torch.dtype) -> None:
+    settings: Any = {"adam": AdamSettings, "adamw": AdamWSettings}[name](warmup_steps=3)
+    rates, decays = torch.tensor([1e-2, 1e-2, 3e-2]).double(), torch.tensor([0.1, 0.1, 0.0]).double()
+    for each in ({}, {"learning_rate": rates, "weight_decay": decays}, {"weight_decay": decays}):
+        plain, fused = settings.build(**each), settings.build(**each, fused=True)
+        draw = generator(0, "draws")
+        start = {"a": torch.randn(3, 4, 2, generator=draw).to(dtype), "b": torch.randn(3, 5, generator=draw).to(dtype)}
+        both = [{key: value.clone() for key, value in start.items()} for _ in range(2)]
+        states = [optimizer.init(own) for optimizer, own in zip((plain, fused), both, strict=True)]
+        for step in range(12):
+            gradients = {key: torch.randn(one.shape, generator=draw).to(dtype) for key, one in start.items()}
+            for optimizer, own, state in zip((plain, fused), both, states, strict=True):
+                optimizer.update(own, {key: one.clone() for key, one in gradients.items()}, state, step)
+        for key in start:
+            torch.testing.assert_close(both[0][key], both[1][key])
+            assert not torch.equal(both[0][key], start[key])

@@ -114,7 +114,11 @@ def test_wrong_rates_are_told() -> None:
         validated(SGDSettings, {"name": "sgd", "rate": "norm-scheduled", "least_rate": 1.0}, "optimizer")
     with pytest.raises(UsageError, match="which has no momentum"):
         validated(SGDSettings, {"name": "sgd", "rate": "norm-scheduled", "momentum": 0.9}, "optimizer")
-    with pytest.raises(UsageError, match="set l1 = 0"):
+    with pytest.raises(UsageError, match=r"l1 is added to the loss.*set it to 0"):
         validated(GradientSettings, {"name": "gradient", "objective": "log-loss", "l1": 0.1}, "learner")
+    with pytest.raises(UsageError, match=r"l2 is added to the loss.*set it to 0"):
+        validated(GradientSettings, {"name": "gradient", "objective": "log-loss", "l2": -0.1}, "learner")
+    with pytest.raises(UsageError, match="it must be a finite number"):
+        validated(GradientSettings, {"name": "gradient", "l2": float("inf")}, "learner")
     with pytest.raises(UsageError, match="weight_decay"):
         validated(SGDSettings, {"name": "sgd", "weight_decay": -1.0}, "optimizer")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from grokscope.data import Samples
 from grokscope.errors import DataError, UsageError
 from grokscope.spec import Seeds, resolve
 from grokscope.tasks.images import Images, synthetic
@@ -129,3 +130,32 @@ def test_what_is_wrong_with_the_data_is_told(tmp_path: Path, monkeypatch: pytest
         Images(directory=root, train_examples=30, test_examples=30).build(seeds)
     with pytest.raises(DataError, match="images of 28x28 pixels cannot be pooled by 3: choose a divisor"):
         small(pool=3).build(seeds)
+
+
+def test_the_first_images_are_those_of_the_file_for_every_seed(tmp_path: Path) -> None:
+    settings = Images(directory=str(mnist(tmp_path)), train_examples=25, test_examples=15, subset="first")
+    for seed in (0, 7):
+        task = settings.build(Seeds.derive(seed))
+        assert rows_of(task.probes["train"].inputs) == list(range(25))
+        assert rows_of(task.probes["test"].inputs) == list(range(25, 40))
+    test_file = settings.model_copy(update={"test_source": "test", "test_examples": 40}).build(Seeds.derive(0))
+    assert rows_of(test_file.probes["train"].inputs) == list(range(25))
+
+
+def test_a_stratified_subset_holds_as_many_of_each_class(tmp_path: Path) -> None:
+    settings = Images(directory=str(mnist(tmp_path)), train_examples=30, test_examples=10, subset="stratified")
+    task = settings.build(Seeds.derive(0))
+    train, test = task.probes["train"], task.probes["test"]
+    assert train.targets is not None
+    assert torch.bincount(train.targets).tolist() == [3] * 10
+    assert sorted(rows_of(train.inputs) + rows_of(test.inputs)) == list(range(40))
+    other = settings.build(Seeds.derive(1)).probes["train"]
+    assert sorted(rows_of(other.inputs)) != sorted(rows_of(train.inputs))
+    # in no order of classes
+    assert train.targets.tolist() != sorted(train.targets.tolist())
+    with pytest.raises(DataError, match="cannot be the same number of each of 10 classes: choose a multiple of 10"):
+        settings.model_copy(update={"train_examples": 25}).build(Seeds.derive(0))
+    labels = LABELS.astype(np.int64)
+    labels[labels == 3] = 4
+    with pytest.raises(DataError, match="mnist/train holds 0 images of class 3, fewer than the 3 asked for"):
+        settings._rows(Samples(PIXELS, labels, 10, "mnist/train"), 40, 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from grokscope.batch import Batch
+from grokscope.learners.feed import Feed, Resident
 from grokscope.learners.optim.base import Optimizer
 from grokscope.learners.update import Kernel, Moving, update
 
@@ -23,13 +23,14 @@ def clock_at(step: int, device: torch.device) -> Tensor:
     return torch.tensor(float(step), dtype=torch.float64, device=device)
 
 
-def update_in_place(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, clock: Tensor) -> None:
+def update_in_place(kernel: Kernel, optimizer: Optimizer, moving: Moving, feed: Feed, clock: Tensor) -> None:
     """Take the update that ``clock`` counts, in the tensors that are there, and advance the clock.
 
     Nothing here depends on a value on the host, so that it can be recorded. It equals :func:`update` with the
     step as a number, up to the last bit of learning rate and bias corrections.
     """
     loss = moving.loss
+    batch = feed.at_clock(clock) if isinstance(feed, Resident) else feed.at(0)
     update(kernel, optimizer, moving, batch, clock)
     moving.loss = loss.copy_(moving.loss)
     clock.add_(1)
@@ -38,7 +39,7 @@ def update_in_place(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch:
 class Captured:
     """The recorded update of one training; its tensors are those of ``moving``, which replays change."""
 
-    def __init__(self, kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, step: int) -> None:
+    def __init__(self, kernel: Kernel, optimizer: Optimizer, moving: Moving, feed: Feed, step: int) -> None:
         self.device = moving.loss.device
         # streams and graphs belong to the current device, which need not be that of the run
         with torch.cuda.device(self.device):
@@ -47,12 +48,12 @@ class Captured:
             with torch.cuda.stream(side):
                 trial, trial_clock = moving.map(torch.clone), clock_at(step, self.device)
                 for _ in range(WARM_UP):
-                    update_in_place(kernel, optimizer, trial, batch, trial_clock)
+                    update_in_place(kernel, optimizer, trial, feed, trial_clock)
             torch.cuda.current_stream().wait_stream(side)
             self.clock = clock_at(step, self.device)
             self.graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph, stream=side):
-                update_in_place(kernel, optimizer, moving, batch, self.clock)
+                update_in_place(kernel, optimizer, moving, feed, self.clock)
 
     def advance(self, n: int) -> None:
         """Replay the update n times."""

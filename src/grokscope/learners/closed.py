@@ -1,4 +1,4 @@
-"""Gradients of an ensemble without autograd, of models that know how to pull them back themselves.
+"""Gradients without autograd, of models that know how to pull them back themselves.
 
 Members that train on the same data are multiplied with it together: products become few and large.
 """
@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from grokscope.batch import Batch
 from grokscope.learners.output_scale import ALPHA, SCALE
+
+if TYPE_CHECKING:
+    from grokscope.spec import Spec
 
 Pull = Callable[[Tensor], dict[str, Tensor]]
 """From ∂L/∂outputs to ∂L/∂parameters, by name."""
@@ -40,16 +43,30 @@ class Closed:
         model: any instance of the model; its own parameters are not read.
         loss: a key of :data:`SLOPES`.
         dtype: the precision of the loss.
+        stacked: whether tensors have a leading member axis; without it there is one member, and no axis.
     """
 
     model: Pullback
     loss: str
     dtype: torch.dtype
+    stacked: bool = True
 
     def __call__(
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return losses (members,) and gradients by name, of stacked parameters on a batch (groups, examples, …)."""
+        if not self.stacked:
+            losses, gradients = self._stacked(
+                {name: one[None] for name, one in parameters.items()},
+                {name: one[None] for name, one in buffers.items()},
+                Batch(*(None if one is None else one[None] for one in (batch.inputs, batch.targets, batch.weights))),  # type: ignore[arg-type]
+            )
+            return losses[0], {name: one[0] for name, one in gradients.items()}
+        return self._stacked(parameters, buffers, batch)
+
+    def _stacked(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], batch: Batch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         groups = len(batch.inputs)
 
         def folded(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
@@ -69,6 +86,17 @@ class Closed:
         slopes = slopes.to(outputs.dtype)
         gradients = pull(slopes if alpha is None else alpha * slopes)
         return losses.flatten(0, 1), {name: gradients[name].flatten(0, 1) for name in parameters}
+
+
+def closed_of(module: nn.Module, spec: Spec, loss: str, *, stacked: bool) -> Closed | None:
+    """Return gradients without autograd, where the model and the loss have them and nothing acts on the way."""
+    learner: Any = spec.learner
+    acted_on = any(part.point in ("data", "activation", "loss") for part in spec.interventions)
+    known = hasattr(module, "pullback") and loss in SLOPES
+    if not known or acted_on or learner.objective != "loss":
+        return None
+    model: Any = module
+    return Closed(model, loss, getattr(torch, learner.loss_dtype), stacked)
 
 
 def _shares(batch: Batch, dtype: torch.dtype) -> Tensor:

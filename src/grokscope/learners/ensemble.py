@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from grokscope.batch import Batch, shared, stack
 from grokscope.errors import UsageError
-from grokscope.learners.closed import SLOPES, Closed
 from grokscope.learners.gradient import GradientLearner, GradientState
 from grokscope.learners.optim.base import Optimizer
-from grokscope.learners.update import Kernel
 from grokscope.members import check_alike
 
 if TYPE_CHECKING:
@@ -32,6 +28,7 @@ class Ensemble(GradientLearner):
     """
 
     lift = staticmethod(torch.vmap)
+    stacked = True
 
     def start(self, specs: Sequence[Spec], tasks: Sequence[Task]) -> GradientState:
         """Return the stacked state of all members at step 0.
@@ -43,8 +40,6 @@ class Ensemble(GradientLearner):
         _check_tasks(tasks)
         state = super().start(specs, tasks)
         state.moving.loss = state.moving.loss.repeat(len(specs))
-        sharing = 1 if state.batch is None else len(specs) // len(state.batch.inputs)
-        state.kernel = replace(state.kernel, sharing=sharing, closed=_closed(state.kernel, specs[0], tasks[0]))
         return state
 
     def _combine(self, members: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -53,18 +48,12 @@ class Ensemble(GradientLearner):
             raise UsageError("the members of an ensemble must have parameters of the same names and shapes.")
         return {name: torch.stack([member[name] for member in members]) for name in members[0]}
 
-    def _batch(self, state: GradientState, step: int) -> Batch:
-        numerics = state.specs[0].numerics
-        batches = [task.batch(step) for task in state.tasks]
-        if all(task.stream is None for task in state.tasks):
-            batches, _ = shared(batches)
-        return stack(batches).to(numerics.device, getattr(torch, numerics.dtype))
-
-    def _optimizer(self, specs: Sequence[Spec]) -> Optimizer:
+    def _optimizer(self, specs: Sequence[Spec], *, fused: bool) -> Optimizer:
         settings: list[Any] = [spec.optimizer for spec in specs]
         device = specs[0].numerics.device
         each: dict[str, Any] = {
             "members": len(specs),
+            "fused": fused,
             "logarithmic": getattr(specs[0].learner, "objective", "loss") == "log-loss",
         }
         for field in settings[0].per_member:
@@ -77,17 +66,6 @@ class Ensemble(GradientLearner):
 
     def _pick(self, tensor: Tensor, member: int) -> Tensor:
         return tensor[member]
-
-
-def _closed(kernel: Kernel, spec: Spec, task: Task) -> Closed | None:
-    """Return gradients without autograd, where the model and the loss have them and nothing acts on the way."""
-    learner: Any = spec.learner
-    loss = learner.loss or task.loss
-    acted_on = any(part.point in ("data", "activation", "loss") for part in spec.interventions)
-    if not hasattr(kernel.module, "pullback") or loss not in SLOPES or acted_on or learner.objective != "loss":
-        return None
-    model: Any = kernel.module
-    return Closed(model, loss, getattr(torch, learner.loss_dtype))
 
 
 def _check_tasks(tasks: Sequence[Task]) -> None:

@@ -6,16 +6,17 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
 
-from grokscope.batch import Batch
 from grokscope.errors import CheckpointError, UsageError, unknown
 from grokscope.forward import module_forward
 from grokscope.learners.base import StateDict
 from grokscope.learners.capture import Captured
+from grokscope.learners.closed import closed_of
+from grokscope.learners.feed import Feed, Resident, Streamed, feed_of
 from grokscope.learners.losses import log_loss_function, loss_function
 from grokscope.learners.optim.base import Optimizer
 from grokscope.learners.output_scale import SCALE, scale_buffers, scaled, with_own_scale
@@ -41,7 +42,7 @@ class GradientState:
     moving: Moving
     initial: list[dict[str, Tensor]]
     sources: list[Source]
-    batch: Batch | None
+    feed: Feed
     step: int = 0
     captured: Captured | None = None
 
@@ -50,6 +51,8 @@ class GradientLearner:
     """Trains one member. ``Ensemble`` overrides the few places where a member axis appears."""
 
     lift: Lift = staticmethod(as_it_is)
+    stacked: ClassVar[bool] = False
+    """Whether tensors have a leading member axis."""
 
     @property
     def points(self) -> frozenset[Point]:
@@ -61,8 +64,8 @@ class GradientLearner:
     def _combine(self, members: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         return members[0]
 
-    def _optimizer(self, specs: Sequence[Spec]) -> Optimizer:
-        return _settings(specs[0]).build(logarithmic=_logarithmic(specs[0]))
+    def _optimizer(self, specs: Sequence[Spec], *, fused: bool) -> Optimizer:
+        return _settings(specs[0]).build(logarithmic=_logarithmic(specs[0]), fused=fused)
 
     def _pick(self, tensor: Tensor, member: int) -> Tensor:
         return tensor
@@ -90,6 +93,8 @@ class GradientLearner:
             interventions=spec.interventions,
             lift=self.lift,
             l1=spec.learner.l1,  # type: ignore[attr-defined]
+            l2=spec.learner.l2,  # type: ignore[attr-defined]
+            closed=closed_of(module, spec, loss_name, stacked=self.stacked),
         )
         initial = [{n: p.detach().to(numerics.device) for n, p in m.named_parameters()} for m in modules]
         buffers = [{n: b.detach().to(numerics.device) for n, b in m.named_buffers()} for m in modules]
@@ -98,16 +103,15 @@ class GradientLearner:
                 dial: Any = one.learner
                 own |= scale_buffers(m.to(numerics.device), dial.output_scale, centred=dial.centred)
         parameters = {name: t.clone() for name, t in self._combine(initial).items()}
-        optimizer = self._optimizer(specs)
+        optimizer = self._optimizer(specs, fused=kernel.closed is not None)
         sources = [
             _source(one, task, m, fast=fast, dtype=dtype, is_scaled=_is_scaled(specs))
             for one, task, m in zip(specs, tasks, modules, strict=True)
         ]
-        streaming = any(task.stream is not None for task in tasks)
-        if streaming and numerics.path == "graph":
-            raise UsageError(
-                "numerics.path = 'graph' replays an update on the same batch; this task streams: use fast."
-            )
+        feed = feed_of(tasks, numerics.device, dtype, stacked=self.stacked)
+        if numerics.path == "graph":
+            _check_capture(feed)
+        kernel = replace(kernel, sharing=feed.sharing)
         with torch.no_grad():
             moving = Moving(
                 parameters=parameters,
@@ -116,9 +120,7 @@ class GradientLearner:
                 interventions=self._intervention_states(specs, parameters),
                 loss=torch.full((), torch.nan, dtype=torch.float64, device=numerics.device),
             )
-        state = GradientState(specs, tasks, kernel, optimizer, moving, initial, sources, None)
-        if not streaming:
-            state.batch = self._batch(state, 0)
+        state = GradientState(specs, tasks, kernel, optimizer, moving, initial, sources, feed)
         self._check_clamps(state)
         return state
 
@@ -167,15 +169,13 @@ class GradientLearner:
         if n == 0:
             return state
         if state.specs[0].numerics.path == "graph":
-            assert state.batch is not None
             if state.captured is None:
-                state.captured = Captured(state.kernel, state.optimizer, state.moving, state.batch, state.step)
+                state.captured = Captured(state.kernel, state.optimizer, state.moving, state.feed, state.step)
             state.captured.advance(n)
             state.step += n
             return state
         for _ in range(n):
-            batch = state.batch if state.batch is not None else self._batch(state, state.step)
-            update(state.kernel, state.optimizer, state.moving, batch, state.step)
+            update(state.kernel, state.optimizer, state.moving, state.feed.at(state.step), state.step)
             state.step += 1
         return state
 
@@ -251,10 +251,6 @@ class GradientLearner:
                 with torch.no_grad(), clamped(module, [part], [own], part.start):
                     module(some.inputs[:2])
 
-    def _batch(self, state: GradientState, step: int) -> Batch:
-        numerics = state.specs[0].numerics
-        return state.tasks[0].batch(step).to(numerics.device, getattr(torch, numerics.dtype))
-
     def _intervention_states(self, specs: Sequence[Spec], parameters: dict[str, Tensor]) -> list[dict[str, Tensor]]:
         """Return the states of all interventions at step 0; those that draw find their member's seed in theirs."""
         states: list[dict[str, Tensor]] = []
@@ -286,7 +282,7 @@ class GradientLearner:
         numerics = spec.numerics
         batch = task.batch(step).to(numerics.device, getattr(torch, numerics.dtype))
         with torch.enable_grad():
-            optimizer = _settings(spec).build(logarithmic=_logarithmic(spec))
+            optimizer = _settings(spec).build(logarithmic=_logarithmic(spec), fused=state.kernel.closed is not None)
             followed = update(solo(state.kernel), optimizer, trial, batch, step)
         return StepRecord(moving.parameters, followed, trial.parameters, float(trial.loss))
 
@@ -319,6 +315,20 @@ def _descent(spec: Spec, task: Task) -> Descent | None:
         constant=settings.rate == "constant" and not settings.warmup_steps and not _logarithmic(spec),
         nesterov=settings.nesterov,
     )
+
+
+def _check_capture(feed: Feed) -> None:
+    """Refuse to record updates whose batches only the host can make, or that differ in size."""
+    if isinstance(feed, Streamed):
+        raise UsageError(
+            "numerics.path = 'graph' records an update whose data lie on the GPU; this task makes its batches on the "
+            "host: use fast."
+        )
+    if isinstance(feed, Resident) and feed.examples % feed.size:
+        raise UsageError(
+            f"numerics.path = 'graph' records batches of one size, and {feed.examples} examples are no multiple of "
+            f"task.batch_size = {feed.size}: choose a divisor, or use fast."
+        )
 
 
 def _added_here(spec: Spec, stored: StateDict) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 class GradientSettings(LearnerSettings):
     """Gradient descent on a loss.
 
-    ``loss`` overrides the task's own. ``loss_dtype`` is the precision of log-softmax: in float32 the loss
-    of an example below about 6e-8 and its gradient at the target's logit are 0, while the other logits are
-    still pushed down, which causes slingshots. ``l1`` adds l1 · ‖θ‖₁ over all parameters to what is
-    descended; ``step/loss`` stays the loss of the data, so that runs with and without it can be compared.
-    ``output_scale`` and ``centred`` make any model lazy (Chizat et al. 2019): it then trains, and is measured, as
-    α (f(θ) − f(θ_0)), with the parameters of f.
+    ``loss`` overrides the task's own. ``loss_dtype`` is the precision of log-softmax: in float32 the loss of an
+    example below about 6e-8 and its gradient at the target's logit are 0, while the other logits are still pushed
+    down, which causes slingshots. ``l1`` adds l1 · ‖θ‖₁ over all parameters to what is descended; ``step/loss`` stays
+    the loss of the data, so that runs with and without it can be compared. ``l2`` adds l2 · ‖θ‖₂² likewise; below 0
+    it rewards a large norm (Golechha 2024), and unlike an optimizer's weight decay it goes through the optimizer's
+    moments. ``output_scale`` and ``centred`` make any model lazy (Chizat et al. 2019): it then trains, and is
+    measured, as α (f(θ) − f(θ_0)), with the parameters of f.
     """
 
     name: Literal["gradient"] = "gradient"
@@ -31,6 +32,7 @@ class GradientSettings(LearnerSettings):
     loss: Literal["cross-entropy", "mean-squared-error"] | None = None
     loss_dtype: Literal["float32", "float64"] = "float64"
     l1: float = Field(default=0.0, ge=0, description="weight of the penalty, the sum of |θ| over all parameters")
+    l2: float = Field(default=0.0, description="weight of the sum of θ² over all parameters; may be negative")
     objective: Literal["loss", "log-loss"] = Field(
         default="loss", description="what is descended: the logarithm of the loss neither underflows nor saturates"
     )
@@ -39,8 +41,9 @@ class GradientSettings(LearnerSettings):
 
     @model_validator(mode="after")
     def _one_objective(self) -> GradientSettings:
-        if self.objective == "log-loss" and self.l1:
-            raise ValueError("l1 is added to the loss, of which log-loss descends the logarithm: set l1 = 0")
+        for name, value in (("l1", self.l1), ("l2", self.l2)):
+            if self.objective == "log-loss" and value:
+                raise ValueError(f"{name} is added to the loss, of which log-loss descends the logarithm: set it to 0")
         return self
 
     def build(self, *, ensemble: bool = False) -> Learner:
@@ -119,7 +122,8 @@ class AdamSettings(OptimizerSettings):
 
         rate = per_member.get("learning_rate", self.learning_rate)
         decay = per_member.get("weight_decay", self.weight_decay)
-        return Adam(Schedule(rate, self.warmup_steps), decay, self.beta1, self.beta2, self.epsilon, decoupled)
+        schedule, fused = Schedule(rate, self.warmup_steps), per_member.get("fused", False)
+        return Adam(schedule, decay, self.beta1, self.beta2, self.epsilon, decoupled, fused)
 
 
 class AdamWSettings(AdamSettings):

@@ -36,6 +36,7 @@ class Kernel:
     interventions: Sequence[InterventionSettings]
     lift: Lift
     l1: float = 0.0
+    l2: float = 0.0
     closed: Closed | None = None
     """Loss and gradients without autograd, where the model knows them."""
     sharing: int = 1
@@ -110,7 +111,7 @@ def _apply(kernel: Kernel, point: str, value: Any, states: list[dict[str, Tensor
 def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: Any) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of each member, shape () or (members,), and the gradients; interventions included.
 
-    The gradients are those of loss + l1 · ‖θ‖₁, with sign(θ) for that of |θ| (0 at 0); the loss is without it.
+    The gradients are those of loss + l1 · ‖θ‖₁ + l2 · ‖θ‖², with sign(θ) for that of |θ| (0 at 0); the loss is without.
     """
     if kernel.closed is not None:
         losses, named = kernel.closed(moving.parameters, moving.buffers, batch)
@@ -118,6 +119,8 @@ def gradient(kernel: Kernel, moving: Moving, batch: Batch, step: Any) -> tuple[T
         losses, named = _differentiated(kernel, moving, batch, step)
     if kernel.l1:
         named = {name: g + kernel.l1 * moving.parameters[name].sign() for name, g in named.items()}
+    if kernel.l2:
+        named = {name: g + 2 * kernel.l2 * moving.parameters[name] for name, g in named.items()}
     return losses.detach(), named
 
 
@@ -192,7 +195,8 @@ def update(kernel: Kernel, optimizer: Optimizer, moving: Moving, batch: Batch, s
 
 def solo(kernel: Kernel) -> Kernel:
     """Return the kernel for one member's own tensors."""
-    return replace(kernel, lift=as_it_is, closed=None, sharing=1)
+    closed = kernel.closed and replace(kernel.closed, stacked=False)
+    return replace(kernel, lift=as_it_is, closed=closed, sharing=1)
 
 
 def as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:

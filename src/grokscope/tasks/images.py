@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -16,11 +14,8 @@ from grokscope.rng import generator
 from grokscope.settings import TaskSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
-    from grokscope.batch import Batch
     from grokscope.spec import Seeds
     from grokscope.tasks.base import Task
 
@@ -32,12 +27,13 @@ MOST_SYNTHETIC = 20_000
 class Images(TaskSettings):
     """Inputs are images (channels, height, width) with values in [0, 1]; the target is their class.
 
-    ``dataset`` is one that ``grokscope data`` lists with a reader, read from ``directory`` or else the data directory,
-    or ``synthetic``: ten random patterns of 7x7 blocks with noise, drawn, for where no data are at hand. A subset drawn
-    at random is trained on; the test images are others of the same file (``test_source = "train"``) or a
-    random subset of the test file. ``pool`` averages squares of so many pixels a side. Updates see all images or,
-    with ``batch_size``, one batch after the other: in the same order in each pass (``cyclic``) or in another one
-    (``shuffled``); the last batch of a pass may be shorter.
+    ``dataset`` is one that ``grokscope data`` lists with a reader, read from ``directory`` or else the data
+    directory, or ``synthetic``: ten random patterns of 7x7 blocks with noise, drawn, for where no data are at hand. A
+    ``subset`` is trained on: drawn at random, ``stratified`` (as many of each class, drawn) or the ``first`` of the
+    file, which are the same for every seed. The test images are others of the same file (``test_source = "train"``),
+    those that follow or are drawn after it, or a random subset of the test file. ``pool`` averages squares of so many
+    pixels a side. Updates see all images or, with ``batch_size``, one batch after the other: in the same order in
+    each pass (``cyclic``) or in another one (``shuffled``); the last batch of a pass may be shorter.
     """
 
     name: Literal["images"] = "images"
@@ -46,6 +42,7 @@ class Images(TaskSettings):
     directory: str | None = Field(default=None, description="the data directory, if not that of GROKSCOPE_DATA")
     train_examples: int = Field(default=1000, ge=1)
     test_examples: int = Field(default=2000, ge=1)
+    subset: Literal["random", "stratified", "first"] = "random"
     test_source: Literal["train", "test"] = "train"
     pool: int = Field(default=1, ge=1, description="side of the squares of pixels that are averaged")
     batch_size: int | None = Field(default=None, ge=1, description="images an update sees; none: all of them")
@@ -84,6 +81,7 @@ class Images(TaskSettings):
         import torch
 
         from grokscope.batch import Batch
+        from grokscope.minibatches import Minibatches
         from grokscope.tasks.base import Task
 
         train, test, classes = self._samples(seeds.split)
@@ -98,7 +96,9 @@ class Images(TaskSettings):
             chance=Chance(accuracy=float(shares.max())),
             geometry=InputGeometry(shape=tuple(probes["train"].inputs.shape[1:]), bounds=(0.0, 1.0)),
         )
-        stream = None if self.batch_size is None else self._stream(probes["train"], self.batch_size, seeds.order)
+        stream = None
+        if self.batch_size is not None:
+            stream = Minibatches(probes["train"], self.batch_size, self.batch_order, seeds.order)
         return Task(facts=facts, probes=probes, train=probes["train"], stream=stream)
 
     def _samples(self, seed: int) -> tuple[Samples, Samples, int]:
@@ -109,10 +109,11 @@ class Images(TaskSettings):
         else:
             files = {split: load(self.dataset, split, self.directory) for split in {"train", self.test_source}}
         if self.dataset == SYNTHETIC or self.test_source == "train":
-            both = _drawn(files["train"], self.train_examples + self.test_examples, seed, "examples")
-            train, test = _part(both, slice(self.train_examples)), _part(both, slice(self.train_examples, None))
+            count = self.train_examples + self.test_examples
+            rows = self._rows(files["train"], count, seed)
+            train, test = (_part(files["train"], some) for some in np.split(rows, [self.train_examples]))
         else:
-            train = _drawn(files["train"], self.train_examples, seed, "examples")
+            train = _part(files["train"], self._rows(files["train"], self.train_examples, seed))
             test = _drawn(files["test"], self.test_examples, seed, "test examples")
         if train.classes is None or train.inputs.ndim not in (3, 4) or train.inputs.dtype != np.uint8:
             raise DataError(
@@ -132,27 +133,32 @@ class Images(TaskSettings):
             raise DataError(f"images of {height}x{width} pixels cannot be pooled by {self.pool}: choose a divisor.")
         return functional.avg_pool2d(pixels, self.pool).contiguous()
 
-    def _stream(self, train: Batch, size: int, seed: int) -> Callable[[int], Batch]:
-        import torch
-
-        from grokscope.batch import Batch
-
-        passes = math.ceil(len(train) / size)
-        assert train.targets is not None
-        inputs, targets = train.inputs, train.targets
-
-        @lru_cache(maxsize=2)
-        def order(number: int) -> Tensor:
-            if self.batch_order == "cyclic":
-                return torch.arange(len(inputs))
-            return torch.randperm(len(inputs), generator=generator(seed, "pass", number))
-
-        def batch(step: int) -> Batch:
-            number, place = divmod(step, passes)
-            rows = order(number)[place * size : (place + 1) * size]
-            return Batch(inputs[rows], targets[rows])
-
-        return batch
+    def _rows(self, samples: Samples, count: int, seed: int) -> np.ndarray:
+        """Return which images are taken, those trained on first."""
+        if self.subset == "random":
+            return _drawn_rows(samples, count, seed, "examples")
+        _check_enough(samples, count)
+        if self.subset == "first":
+            return np.arange(count)
+        order = _drawn_rows(samples, len(samples.targets), seed, "examples")
+        classes = samples.classes or 0
+        each, over = divmod(self.train_examples, max(classes, 1))
+        if over:
+            raise DataError(
+                f"task.train_examples = {self.train_examples} cannot be the same number of each of {classes} classes: "
+                f"choose a multiple of {classes}, or subset = 'random'."
+            )
+        labels = samples.targets[order]
+        of_class = [np.flatnonzero(labels == one)[:each] for one in range(classes)]
+        scarce = next((one for one, found in enumerate(of_class) if len(found) < each), None)
+        if scarce is not None:
+            raise DataError(
+                f"{samples.name} holds {len(of_class[scarce])} images of class {scarce}, fewer than the {each} asked "
+                "for: ask for fewer, or take subset = 'random'."
+            )
+        chosen = np.zeros(len(order), bool)
+        chosen[np.concatenate(of_class)] = True
+        return np.concatenate([order[chosen], order[~chosen]])[:count]
 
 
 def synthetic(count: int, seed: int) -> Samples:
@@ -175,14 +181,22 @@ def synthetic(count: int, seed: int) -> Samples:
     return Samples((255 * images).astype(np.uint8), targets, CLASSES, SYNTHETIC)
 
 
-def _drawn(samples: Samples, count: int, seed: int, what: str) -> Samples:
-    import torch
-
+def _check_enough(samples: Samples, count: int) -> None:
     if count > len(samples.targets):
         raise DataError(
             f"{samples.name} holds {len(samples.targets)} images, fewer than the {count} asked for: ask for fewer."
         )
-    return _part(samples, torch.randperm(len(samples.targets), generator=generator(seed, what))[:count].numpy())
+
+
+def _drawn_rows(samples: Samples, count: int, seed: int, what: str) -> np.ndarray:
+    import torch
+
+    _check_enough(samples, count)
+    return torch.randperm(len(samples.targets), generator=generator(seed, what))[:count].numpy()
+
+
+def _drawn(samples: Samples, count: int, seed: int, what: str) -> Samples:
+    return _part(samples, _drawn_rows(samples, count, seed, what))
 
 
 def _part(samples: Samples, rows: slice | np.ndarray) -> Samples:
