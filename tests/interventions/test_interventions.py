@@ -77,6 +77,31 @@ def test_weight_norm_without_a_norm_holds_the_first_it_sees() -> None:
     assert state["effect"].item() == pytest.approx(math.log(5))
 
 
+def test_weight_norm_holds_the_initial_norm_of_each_member() -> None:
+    clamp = WeightNormClamp(norm="initial")
+    stacked = {"w": torch.tensor([[3.0, 4.0], [6.0, 8.0]]).double(), "b": torch.tensor([[0.0], [0.0]]).double()}
+    state = torch.vmap(clamp.init)(stacked)
+    moved = {"w": torch.tensor([[1.0, 0.0], [0.0, 1.0]]).double(), "b": torch.tensor([[0.0], [1.0]]).double()}
+    held, state = torch.vmap(lambda v, s: clamp.apply(v, s, step=0))(moved, state)
+    assert held["w"][0].tolist() == pytest.approx([5, 0], rel=1e-14)
+    assert [float(held[name][1].norm()) for name in ("w", "b")] == pytest.approx([10 / math.sqrt(2)] * 2, rel=1e-14)
+    assert state["effect"].tolist() == pytest.approx([math.log(5), math.log(10 / math.sqrt(2))], rel=1e-14)
+
+
+def test_weight_norm_is_initial_before_every_update() -> None:
+    one = spec([{"name": "weight-norm", "norm": "initial"}])
+    learner = GradientLearner()
+    start = norm(learner.start([one], [one.task.build(one.seed)]).moving.parameters)
+    for parameters, _ in states(one, 1, 5, 24):
+        assert norm(parameters) == pytest.approx(start, rel=1e-12)
+
+
+@pytest.mark.parametrize("given", [0.0, -1.0, "first"])
+def test_weight_norm_is_a_positive_number_or_initial(given: Any) -> None:
+    with pytest.raises(UsageError, match=r"interventions.0.*norm"):
+        spec([{"name": "weight-norm", "norm": given}])
+
+
 def test_weight_norm_is_held_through_training() -> None:
     for parameters, _ in states(spec([{"name": "weight-norm", "norm": 2.5}]), 1, 5, 24):
         assert norm(parameters) == pytest.approx(2.5, rel=1e-12)

@@ -53,11 +53,24 @@ def test_one_example_by_hand() -> None:
     train = (w[None], torch.tensor([1]))
     assert values(Snapshot.of(Linear(w), train=train)) == {
         "cosine": pytest.approx(1, rel=1e-12),
+        "tangent_gradient": pytest.approx(0, abs=1e-15),
         "complementarity": pytest.approx(0, abs=1e-15),
     }
     found = values(decaying(Snapshot.of(Linear(w), train=train), 0.5))
     assert found["residual"] == pytest.approx(0.5, rel=1e-12)
     assert values(decaying(Snapshot.of(Linear(w), train=train), 0.25))["residual"] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_gradient_along_the_sphere_by_hand() -> None:
+    """w = (2, 0) and x = (0, 3): the lead is 0, its force 1/2, and −∇L = x/2 all lies in the sphere."""
+    train = (torch.tensor([[0, 3.0]], dtype=torch.float64), torch.tensor([1]))
+    found = values(Snapshot.of(Linear([2, 0]), train=train))
+    assert found["tangent_gradient"] == pytest.approx(1.5, rel=1e-12)
+    # x = (3, 4): −∇L = σ(−6) x, of which (0, 4) lies in it
+    train = (torch.tensor([[3.0, 4.0]], dtype=torch.float64), torch.tensor([1]))
+    found = values(Snapshot.of(Linear([2, 0]), train=train))
+    assert found["tangent_gradient"] == pytest.approx(4 / (1 + math.exp(6)), rel=1e-12)
+    assert found["cosine"] == pytest.approx(0.6, rel=1e-12)
 
 
 def test_two_examples_by_hand() -> None:

@@ -37,7 +37,7 @@ class Force:
 
 
 def measure(snapshot: Snapshot, *, chunk: int = 4096) -> dict[str, float]:
-    """Return the residual of the loss with weight decay, the cosine of θ and −∇L, and the complementarity.
+    """Return the residual with weight decay, cosine of θ and −∇L, gradient along the sphere, and complementarity.
 
     Args:
         snapshot: a moment of a training.
@@ -70,13 +70,19 @@ def measure(snapshot: Snapshot, *, chunk: int = 4096) -> dict[str, float]:
         return {"cosine": math.nan}
     if size and steepness:
         result["cosine"] = -float(theta @ slope) / (size * steepness)
+        along = slope - (slope @ theta) / size**2 * theta
+        result["tangent_gradient"] = float(along.norm() * _grown(force))
     decay = 0.0 if snapshot.descent is None else snapshot.descent.weight_decay
     if decay > 0 and size:
-        gradient = slope * math.exp(force.log_scale) if force.log_scale < 700 else slope * math.inf
-        result["residual"] = float((decay * theta + gradient).norm()) / (decay * size)
+        result["residual"] = float((decay * theta + slope * _grown(force)).norm()) / (decay * size)
     if not result:
         raise DoesNotApply("stationarity compares the parameters with the gradient of the loss; one of them is 0.")
     return result
+
+
+def _grown(force: Force) -> float:
+    """Return what the gradient of the parts is to be multiplied with; infinity where no number holds it."""
+    return math.exp(force.log_scale) if force.log_scale < 700 else math.inf
 
 
 def _shares(batch: Batch) -> Tensor | None:
@@ -162,6 +168,12 @@ STATIONARITY = Measure(
             direction="1 in the kernel regime, below 0.1 once the late solution is reached",
         ),
         "cosine": Key("cosine between θ and −∇L", low=-1, high=1, direction="rises towards 1 late"),
+        "tangent_gradient": Key(
+            "‖∇L − (∇L·θ) θ / ‖θ‖²‖, of ∇L what lies in the sphere of the same norm",
+            "loss / parameters",
+            low=0,
+            direction="falls to 0 where training with a held norm has converged",
+        ),
         "complementarity": Key(
             "Σ r (q − q_min) over Σ r q, of leads q with forces r; once all examples are right",
             low=0,
