@@ -50,6 +50,7 @@ BUILTIN = {
     ],
     "model": [
         "mlp",
+        "graph-network",
         "diagonal-network",
         "two-layer-perceptron",
         "symmetric-factorisation",

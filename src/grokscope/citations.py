@@ -111,6 +111,14 @@ ENTRIES: Mapping[str, str] = {
   eprint = {2405.12755},
   archivePrefix = {arXiv}
 }""",
+    "gilmer2017": """@inproceedings{gilmer2017neural,
+  title = {Neural Message Passing for Quantum Chemistry},
+  author = {Gilmer, Justin and Schoenholz, Samuel S. and Riley, Patrick F. and Vinyals, Oriol and Dahl, George E.},
+  booktitle = {International Conference on Machine Learning},
+  year = {2017},
+  eprint = {1704.01212},
+  archivePrefix = {arXiv}
+}""",
     "goodfellow2015": """@inproceedings{goodfellow2015explaining,
   title = {Explaining and Harnessing Adversarial Examples},
   author = {Goodfellow, Ian J. and Shlens, Jonathon and Szegedy, Christian},
@@ -386,6 +394,15 @@ ENTRIES: Mapping[str, str] = {
   year = {2024},
   eprint = {2212.13881},
   archivePrefix = {arXiv}
+}""",
+    "ramakrishnan2014": """@article{ramakrishnan2014quantum,
+  title = {Quantum chemistry structures and properties of 134 kilo molecules},
+  author = {Ramakrishnan, Raghunathan and Dral, Pavlo O. and Rupp, Matthias and von Lilienfeld, O. Anatole},
+  journal = {Scientific Data},
+  volume = {1},
+  pages = {140022},
+  year = {2014},
+  doi = {10.1038/sdata.2014.22}
 }""",
     "roberts1996": """@article{roberts1996exponential,
   title = {Exponential Convergence of {Langevin} Distributions and Their Discrete Approximations},

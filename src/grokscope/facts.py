@@ -61,6 +61,28 @@ class SequenceLayout:
 
 
 @dataclass(frozen=True)
+class GraphLayout:
+    """Inputs are graphs of at most ``nodes`` nodes, padded: arrays of ``shape``, one row a node.
+
+    A row holds the node's ``features``, a 1, and for each kind of edge in turn a 1 at each node that one leads to. Two
+    nodes share one edge at most. The row of a node that is not there is 0.
+
+    Example:
+        >>> GraphLayout(nodes=9, features=11, kinds=4).shape
+        (9, 48)
+    """
+
+    nodes: int
+    features: int
+    kinds: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of a graph."""
+        return self.nodes, self.features + 1 + self.nodes * self.kinds
+
+
+@dataclass(frozen=True)
 class QuadraticTarget:
     """Targets are ``scale`` · (β·x)² of inputs x ~ N(0, 1/D) in every direction; ``direction`` is β, shape (D,)."""
 
@@ -81,4 +103,5 @@ class Facts:
     group: GroupStructure | None = None
     geometry: InputGeometry | None = None
     sequence: SequenceLayout | None = None
+    graph: GraphLayout | None = None
     quadratic: QuadraticTarget | None = None

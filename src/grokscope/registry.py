@@ -100,6 +100,7 @@ MODELS: Registry[Any] = Registry(
         "mlp": "grokscope.models.settings:MLPSettings",
         "scaled-perceptron": "grokscope.models.scaled_perceptron_settings:ScaledPerceptronSettings",
         "symmetric-factorisation": "grokscope.models.factorisation_settings:SymmetricFactorisationSettings",
+        "graph-network": "grokscope.models.graph_network_settings:GraphNetworkSettings",
         "two-layer-perceptron": "grokscope.models.two_layer_settings:TwoLayerPerceptronSettings",
         "diagonal-network": "grokscope.models.diagonal_settings:DiagonalNetworkSettings",
         "monitored": "grokscope.monitor.settings:MonitoredModel",
