@@ -159,3 +159,36 @@ def test_a_stratified_subset_holds_as_many_of_each_class(tmp_path: Path) -> None
     labels[labels == 3] = 4
     with pytest.raises(DataError, match="mnist/train holds 0 images of class 3, fewer than the 3 asked for"):
         settings._rows(Samples(PIXELS, labels, 10, "mnist/train"), 40, 0)
+
+
+def test_messiness_mixes_an_image_with_one_that_tells_its_class() -> None:
+    whole, half, none = (small(messiness=m).build(Seeds.derive(1)) for m in (1.0, 0.75, 0.0))
+    for probe in ("train", "test"):
+        image, mixed, told = (one.probes[probe] for one in (whole, half, none))
+        assert image.targets is not None
+        tells = (image.targets / 9 - 0.5)[:, None, None, None].expand_as(image.inputs)
+        torch.testing.assert_close(told.inputs, tells, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(mixed.inputs, 0.75 * image.inputs + 0.25 * tells, rtol=1e-6, atol=1e-6)
+        assert mixed.targets is not None
+        assert torch.equal(mixed.targets, image.targets)
+    assert whole.facts.geometry is not None
+    assert whole.facts.geometry.bounds == (0, 1)
+    assert half.facts.geometry is not None
+    assert half.facts.geometry.bounds == (-0.125, 0.875)
+    low, high = half.facts.geometry.bounds or (0, 0)
+    assert low <= float(half.probes["train"].inputs.min())
+    assert float(half.probes["train"].inputs.max()) <= high
+
+
+@pytest.mark.parametrize("messiness", [-0.1, 1.5])
+def test_messiness_is_a_share(messiness: float) -> None:
+    with pytest.raises(UsageError, match=r"task.messiness"):
+        resolve(
+            {
+                "task": {"name": "images", "messiness": messiness},
+                "model": {"name": "mlp"},
+                "learner": {"name": "gradient"},
+                "optimizer": {"name": "adamw"},
+                "seed": 0,
+            }
+        )

@@ -14,6 +14,7 @@ import numpy as np
 
 from grokscope.errors import UsageError
 
+Values = Sequence[float] | np.ndarray
 FITTED = 0.01
 """Share of the training loss at the smallest norm below which a norm fits."""
 WORSE = 2.0
@@ -29,7 +30,7 @@ class Minimum:
     interior: bool
 
 
-def least_loss(norms: Sequence[float], losses: Sequence[float]) -> Minimum:
+def least_loss(norms: Values, losses: Values) -> Minimum:
     """Return the minimum by the parabola of ln loss in ln norm through the least loss and its two neighbours.
 
     Args:
@@ -59,9 +60,9 @@ def least_loss(norms: Sequence[float], losses: Sequence[float]) -> Minimum:
 
 
 def grokking_window(
-    norms: Sequence[float],
-    train: Sequence[float],
-    test: Sequence[float],
+    norms: Values,
+    train: Values,
+    test: Values,
     *,
     fitted: float = FITTED,
     worse: float = WORSE,
@@ -94,9 +95,9 @@ def grokking_window(
 
 
 def mismatch(
-    norms: Sequence[float],
-    train: Sequence[float],
-    test: Sequence[float],
+    norms: Values,
+    train: Values,
+    test: Values,
     *,
     fitted: float = FITTED,
     worse: float = WORSE,
@@ -111,7 +112,7 @@ def mismatch(
 
 
 def _pieces(
-    norms: Sequence[float], train: Sequence[float], test: Sequence[float], fitted: float, worse: float
+    norms: Values, train: Values, test: Values, fitted: float, worse: float
 ) -> list[tuple[float, float, float]]:
     """Return (from, to, integral) of each stretch of the window in which both logarithms are linear, in ln w."""
     w, low = _logarithms(norms, train)
@@ -136,7 +137,7 @@ def _crossings(x: np.ndarray, y: np.ndarray, level: float) -> list[float]:
     return found
 
 
-def _logarithms(norms: Sequence[float], losses: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _logarithms(norms: Values, losses: Values) -> tuple[np.ndarray, np.ndarray]:
     w, loss = np.asarray(norms, float), np.asarray(losses, float)
     if len(w) < 3 or w.shape != loss.shape or not (np.diff(w) > 0).all():
         raise UsageError(

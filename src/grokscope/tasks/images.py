@@ -34,6 +34,8 @@ class Images(TaskSettings):
     those that follow or are drawn after it, or a random subset of the test file. ``pool`` averages squares of so many
     pixels a side. Updates see all images or, with ``batch_size``, one batch after the other: in the same order in
     each pass (``cyclic``) or in another one (``shuffled``); the last batch of a pass may be shorter.
+    ``messiness`` m below 1 makes the representation easier (Liu et al. 2023, Fig. 8): inputs are m times the image and
+    1 − m times a constant image that tells the class, from −½ for the first to ½ for the last.
     """
 
     name: Literal["images"] = "images"
@@ -47,6 +49,7 @@ class Images(TaskSettings):
     pool: int = Field(default=1, ge=1, description="side of the squares of pixels that are averaged")
     batch_size: int | None = Field(default=None, ge=1, description="images an update sees; none: all of them")
     batch_order: Literal["cyclic", "shuffled"] = "cyclic"
+    messiness: float = Field(default=1.0, ge=0, le=1, description="m: inputs are m · image + (1 − m) · class")
 
     @model_validator(mode="after")
     def _possible(self) -> Images:
@@ -85,16 +88,23 @@ class Images(TaskSettings):
         from grokscope.tasks.base import Task
 
         train, test, classes = self._samples(seeds.split)
-        probes = {
-            name: Batch(self._pixels(one), torch.tensor(one.targets))
-            for name, one in (("train", train), ("test", test))
-        }
+        probes = {}
+        for name, one in (("train", train), ("test", test)):
+            targets = torch.tensor(one.targets)
+            pixels = self._pixels(one)
+            if self.messiness < 1:
+                pixels = self.messiness * pixels + (1 - self.messiness) * _constant_images(targets, classes)
+            probes[name] = Batch(pixels, targets)
         shares = np.bincount(test.targets, minlength=classes) / len(test.targets)
         facts = Facts(
             outputs=classes,
             classes=classes,
             chance=Chance(accuracy=float(shares.max())),
-            geometry=InputGeometry(shape=tuple(probes["train"].inputs.shape[1:]), bounds=(0.0, 1.0)),
+            geometry=InputGeometry(
+                shape=tuple(probes["train"].inputs.shape[1:]),
+                # of the image [0, 1], of the class [−½, ½]
+                bounds=((self.messiness - 1) / 2, (self.messiness + 1) / 2),
+            ),
         )
         stream = None
         if self.batch_size is not None:
@@ -201,3 +211,10 @@ def _drawn(samples: Samples, count: int, seed: int, what: str) -> Samples:
 
 def _part(samples: Samples, rows: slice | np.ndarray) -> Samples:
     return Samples(samples.inputs[rows], samples.targets[rows], samples.classes, samples.name)
+
+
+def _constant_images(targets: Tensor, classes: int) -> Tensor:
+    """Return a constant image a class, (examples, 1, 1, 1): evenly from −½ for the first class to ½ for the last."""
+    import torch
+
+    return torch.linspace(-0.5, 0.5, classes)[targets][:, None, None, None]
