@@ -141,6 +141,16 @@ ENTRIES: Mapping[str, str] = {
   eprint = {2504.03162},
   archivePrefix = {arXiv}
 }""",
+    "hochreiter1997": """@article{hochreiter1997long,
+  title = {Long Short-Term Memory},
+  author = {Hochreiter, Sepp and Schmidhuber, J{\\"u}rgen},
+  journal = {Neural Computation},
+  volume = {9},
+  number = {8},
+  pages = {1735--1780},
+  year = {1997},
+  doi = {10.1162/neco.1997.9.8.1735}
+}""",
     "hoffman2019": """@misc{hoffman2019robust,
   title = {Robust Learning with {Jacobian} Regularization},
   author = {Hoffman, Judy and Roberts, Daniel A. and Yaida, Sho},
@@ -369,6 +379,13 @@ ENTRIES: Mapping[str, str] = {
   pages = {24652--24663},
   year = {2020},
   doi = {10.1073/pnas.2015509117}
+}""",
+    "pascanu2013": """@inproceedings{pascanu2013difficulty,
+  title = {On the Difficulty of Training Recurrent Neural Networks},
+  author = {Pascanu, Razvan and Mikolov, Tomas and Bengio, Yoshua},
+  booktitle = {International Conference on Machine Learning},
+  pages = {1310--1318},
+  year = {2013}
 }""",
     "power2022": """@misc{power2022grokking,
   title = {Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets},
