@@ -11,6 +11,10 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
         "grokscope.bench.ensemble:benchmark",
         "a grid of initial scales, weight decays and seeds as one computation against its cells one by one",
     ),
+    "mnist-mlp": (
+        "grokscope.bench.mnist_mlp:benchmark",
+        "minibatch training of a perceptron on images against a DataLoader loop, and against its bare products",
+    ),
     "local-complexity": (
         "grokscope.bench.local_complexity:benchmark",
         "local complexity of a perceptron against a loop over points, and against batches of all their vertices",

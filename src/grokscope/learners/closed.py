@@ -55,23 +55,21 @@ class Closed:
         self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return losses (members,) and gradients by name, of stacked parameters on a batch (groups, examples, …)."""
+        groups = len(batch.inputs) if self.stacked else 1
         if not self.stacked:
-            losses, gradients = self._stacked(
-                {name: one[None] for name, one in parameters.items()},
-                {name: one[None] for name, one in buffers.items()},
-                Batch(*(None if one is None else one[None] for one in (batch.inputs, batch.targets, batch.weights))),  # type: ignore[arg-type]
+            inputs, targets, weights = (
+                None if one is None else one[None] for one in (batch.inputs, batch.targets, batch.weights)
             )
-            return losses[0], {name: one[0] for name, one in gradients.items()}
-        return self._stacked(parameters, buffers, batch)
-
-    def _stacked(
-        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], batch: Batch
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        groups = len(batch.inputs)
+            assert inputs is not None
+            batch = Batch(inputs, targets, weights)
 
         def folded(tensors: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+            """Give each tensor the leading axes (groups, members)."""
             chosen = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-            return {name.removeprefix(prefix): t.unflatten(0, (groups, -1)) for name, t in chosen.items()}
+            return {
+                name.removeprefix(prefix): t.unflatten(0, (groups, -1)) if self.stacked else t[None, None]
+                for name, t in chosen.items()
+            }
 
         outputs, pull = self.model.pullback(folded(parameters), batch.inputs)
         start = folded(buffers, f"{SCALE}start.")
@@ -85,6 +83,8 @@ class Closed:
         losses, slopes = SLOPES[self.loss](outputs.to(self.dtype), batch.targets, _shares(batch, self.dtype))
         slopes = slopes.to(outputs.dtype)
         gradients = pull(slopes if alpha is None else alpha * slopes)
+        if not self.stacked:
+            return losses[0, 0], {name: gradients[name][0, 0] for name in parameters}
         return losses.flatten(0, 1), {name: gradients[name].flatten(0, 1) for name in parameters}
 
 
