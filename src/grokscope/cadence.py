@@ -93,3 +93,9 @@ class Cadence(BaseModel):
         while (step := self.next_after(step, limit)) is not None:
             found.append(step)
         return found
+
+    def count(self, limit: int) -> int:
+        """Return how many steps the cadence has in a run that ends at ``limit``; of more than 100,000 about as many."""
+        if self.every is None or limit // self.every <= 100_000:
+            return len(self.steps_until(limit))
+        return limit // self.every + len(self.model_copy(update={"every": None}).steps_until(limit))

@@ -63,9 +63,16 @@ def fields(moment: Moment) -> list[str]:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds as minutes and seconds."""
+    """Return seconds as minutes and seconds, from an hour on as hours and minutes.
+
+    Example:
+        >>> duration(75), duration(5.5 * 3600), duration(None)
+        ('1:15', '5 h 30 min', '?')
+    """
     if seconds is None:
         return "?"
+    if seconds >= 3600:
+        return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60} min"
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 

@@ -96,6 +96,7 @@ def _train(
 
 
 def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter], progress: Progress) -> None:
+    from grokscope.execution.disk import disk_use
     from grokscope.execution.hindsight import complete
     from grokscope.execution.observe import Observer
     from grokscope.execution.parent import first_state
@@ -111,7 +112,7 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
         check_points(spec, learner)
         store = CheckpointStore(place.checkpoints)
         state, ended_before = _restored(specs, tasks, learner, store, writers)
-        begun = state is not None
+        begun = told = state is not None
         if state is None:
             for writer in writers:
                 writer.truncate(0, -1)
@@ -123,6 +124,7 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
         progress.start(specs, learner.step(state), limit)
 
         def observe(state: Any, step: int) -> Ended | None:
+            nonlocal told
             for index, observer in enumerate(observers):
                 if observer.ended is None:
                     snapshot = learner.snapshot(state, index)
@@ -131,6 +133,9 @@ def _train_locked(specs: Sequence[Spec], place: Place, writers: list[RunWriter],
                         # the others may train on, and this member's end is here
                         complete(observer, snapshot)
                     snapshot.close()
+            if not told:
+                told = True
+                progress.note(str(disk_use(specs, learner.state_dict(state), [w.directory for w in writers])))
             return _all_ended(observers, step)
 
         def checkpoint(state: Any, step: int) -> None:
