@@ -105,7 +105,7 @@ def test_unknown_names_offer_the_nearest(tmp_path: Path):
 
 def test_inventory_of_an_empty_directory_tells_how_to_get_each(tmp_path: Path):
     rows = inventory(tmp_path)
-    assert {row["status"] for row in rows} == {"missing"}
+    assert {row["status"] for row in rows if row["dataset"] != "digits"} == {"missing"}
     assert {"mnist", "omniglot", "imagenette"} <= {row["dataset"] for row in rows}
     mnist = [row for row in rows if row["dataset"] == "mnist"]
     assert len(mnist) == 4

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +150,24 @@ def test_broken_third_parties_are_told_and_hide_nobody(tmp_path: Path):
 
 def test_the_catalogue_holds_ours():
     assert {"mnist", "omniglot", "imagenette"} <= set(catalogue())
+
+
+def test_a_split_is_read_once_until_its_file_changes(tmp_path: Path):
+    def write(text: str, time: int) -> None:
+        place.write_text(text)
+        os.utime(place, ns=(time, time))
+
+    place = tmp_path / "qm9_gap.csv"
+    write("SMILES,gap\nC,1\nN,2\n", 10**18)
+    first = load("qm9", "train", tmp_path)
+    assert load("qm9", "train", str(tmp_path)) is first
+    assert load("qm9", "train", tmp_path, limit=1).targets.tolist() == [1.0]
+    with pytest.raises(ValueError, match="read-only"):
+        first.targets[0] = 5.0
+    with pytest.raises(ValueError, match="read-only"):
+        first.inputs[0] = "O"
+    write("SMILES,gap\nC,3\nN,2\n", 10**18 + 1)
+    assert load("qm9", "train", tmp_path).targets.tolist() == [3.0, 2.0]
+    place.unlink()
+    with pytest.raises(DataError, match="was not found"):
+        load("qm9", "train", tmp_path)

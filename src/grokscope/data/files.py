@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 from pathlib import Path, PurePosixPath
 
@@ -30,8 +31,9 @@ def data_directory(explicit: str | os.PathLike[str] | None = None) -> Path | Non
 def locate(dataset: str | DataSet, filename: str, directory: str | os.PathLike[str] | None = None) -> Path:
     """Return the path of one file of a data set, as it lies in the data directory.
 
-    The data set's folders are searched in their order; in each, a file published as ``NAME.gz`` is also
-    found as ``NAME`` or ``NAME.xz``, and the other way round. The content is not looked at.
+    The data set's folders are searched in their order, and then the package that brings it, if one does; in each,
+    a file published as ``NAME.gz`` is also found as ``NAME`` or ``NAME.xz``, and the other way round, and under its
+    other names. The content is not looked at.
 
     Args:
         dataset: a data set or its name.
@@ -51,22 +53,42 @@ def locate(dataset: str | DataSet, filename: str, directory: str | os.PathLike[s
     if filename not in listed:
         raise unknown(f"file of the data set {dataset.name!r}", filename, listed)
     root = data_directory(directory)
+    found = _search(dataset, listed[filename], root)
+    if found is not None:
+        return found
+    if dataset.package is not None:
+        raise DataError(
+            f"{filename} of the data set {dataset.name!r} comes with the package {dataset.package.partition('/')[0]}, "
+            f"which is not installed or lacks it: get it from {dataset.source}."
+        )
     if root is None:
         raise DataError(
             f"{filename} of the data set {dataset.name!r} was not looked for, because no data directory is "
             f"set: set {DIRECTORY_VARIABLE}, or pass --set task.directory=DIR (directory=DIR in Python), "
             f"and get the file from {dataset.source}."
         )
-    found = _search(dataset, listed[filename], root)
-    if found is None:
-        looked = " or ".join(str(root / folder) for folder in dataset.folders)
-        absent = "" if root.is_dir() else ", and that data directory does not exist"
-        raise DataError(
-            f"{filename} of the data set {dataset.name!r} was not found in {looked}{absent}: get it from "
-            f"{dataset.source}, or name another data directory with {DIRECTORY_VARIABLE} or "
-            f"--set task.directory=DIR (directory=DIR in Python)."
-        )
-    return found
+    looked = " or ".join(str(root / folder) for folder in dataset.folders)
+    absent = "" if root.is_dir() else ", and that data directory does not exist"
+    raise DataError(
+        f"{filename} of the data set {dataset.name!r} was not found in {looked}{absent}: get it from "
+        f"{dataset.source}, or name another data directory with {DIRECTORY_VARIABLE} or "
+        f"--set task.directory=DIR (directory=DIR in Python)."
+    )
+
+
+def fingerprint(dataset: DataSet, directory: str | os.PathLike[str] | None = None) -> tuple[object, ...]:
+    """Return what changes when a file of a data set does: path, time and size of each, None where it is missing.
+
+    Example:
+        >>> fingerprint(find("mnist"), "an-empty-directory")
+        (None, None, None, None)
+    """
+    places = [_search(dataset, file, data_directory(directory)) for file in dataset.files]
+    states = [None if place is None else place.stat() for place in places]
+    return tuple(
+        None if state is None else (str(place), state.st_mtime_ns, state.st_size)
+        for place, state in zip(places, states, strict=True)
+    )
 
 
 def inventory(
@@ -102,12 +124,14 @@ def inventory(
 
 
 def _examine(dataset: DataSet, file: DataFile, root: Path | None, verify: bool) -> dict[str, str | int | None]:
-    if root is None:
-        how = f"set {DIRECTORY_VARIABLE} to the data directory; get it from {dataset.source}"
-        return _row(dataset.name, file.path, "missing", how=how)
     found = _search(dataset, file, root)
     if found is None:
-        how = f"put it in {root / dataset.folders[0]}; get it from {dataset.source}"
+        where = (
+            f"set {DIRECTORY_VARIABLE} to the data directory"
+            if root is None
+            else f"put it in {root / dataset.folders[0]}"
+        )
+        how = f"{where}; get it from {dataset.source}"
         return _row(dataset.name, file.path, "missing", how=how)
     try:
         size = found.stat().st_size
@@ -122,36 +146,48 @@ def _compare(file: DataFile, found: Path, size: int, verify: bool) -> tuple[str,
     if found.name != PurePosixPath(file.path).name:
         # Another compression of the same content: published digests do not apply to it.
         how = f"not verified: the published checksum is that of {file.path}"
-        return "found", how if verify and file.sha256 else ""
+        return "found", how if verify and (file.sha256 or file.md5) else ""
     again = "fetch it again, unless you packed it anew yourself"
     if file.size is not None and size != file.size:
         return "checksum differs", f"it has {size} bytes, the published file {file.size}: {again}"
     if not verify:
         return "found", ""
-    if file.sha256 is None:
+    kind, published = ("sha256", file.sha256) if file.sha256 else ("md5", file.md5)
+    if published is None:
         return "found", "not verified: no binding checksum exists"
     with found.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != file.sha256:
-        return "checksum differs", f"its sha256 is {digest}, the published one {file.sha256}: {again}"
+        digest = hashlib.file_digest(stream, kind).hexdigest()
+    if digest != published:
+        return "checksum differs", f"its {kind} is {digest}, the published one {published}: {again}"
     return "found", ""
 
 
-def _search(dataset: DataSet, file: DataFile, root: Path) -> Path | None:
-    for folder in dataset.folders:
-        for name in _spellings(file.path):
-            candidate = root / folder / name
+def _search(dataset: DataSet, file: DataFile, root: Path | None) -> Path | None:
+    for folder in _folders(dataset, root):
+        for name in _spellings(file):
+            candidate = folder / name
             # os.path.isfile says no where Path.is_file would raise: a folder that may not be entered.
             if os.path.isfile(candidate):
                 return candidate
     return None
 
 
-def _spellings(path: str) -> list[str]:
-    plain = path.removesuffix(".gz").removesuffix(".xz")
-    if plain.endswith(".zip"):
-        return [path]
-    return list(dict.fromkeys([path, plain, f"{plain}.gz", f"{plain}.xz"]))
+def _folders(dataset: DataSet, root: Path | None) -> list[Path]:
+    folders = [] if root is None else [root / folder for folder in dataset.folders]
+    if dataset.package is not None:
+        module, _, below = dataset.package.partition("/")
+        # finds the package without importing it, which may take seconds
+        spec = importlib.util.find_spec(module)
+        folders += [Path(place) / below for place in (spec and spec.submodule_search_locations) or ()]
+    return folders
+
+
+def _spellings(file: DataFile) -> list[str]:
+    spellings: list[str] = []
+    for path in (file.path, *file.others):
+        plain = path.removesuffix(".gz").removesuffix(".xz")
+        spellings += [path] if plain.endswith(".zip") else [path, plain, f"{plain}.gz", f"{plain}.xz"]
+    return list(dict.fromkeys(spellings))
 
 
 def _row(

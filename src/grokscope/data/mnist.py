@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from grokscope.data.datasets import CATALOGUE
+from grokscope.data.entries import CATALOGUE
 from grokscope.data.files import locate
 from grokscope.data.idx import read_idx
 from grokscope.data.protocol import Samples, check_request

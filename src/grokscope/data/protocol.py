@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
-from grokscope.data.datasets import DataSet, find
+from grokscope.data.datasets import CATALOGUE, DataSet, find
+from grokscope.data.files import data_directory, fingerprint
 from grokscope.errors import DataError, UsageError, unknown
 
 
@@ -77,6 +79,9 @@ def load(
 ) -> Samples:
     """Return one split of a data set, read by the loader that its entry in the catalogue names.
 
+    Of our own sets the last few splits read are kept, for as long as their files do not change; their arrays can
+    only be read, because several tasks may hold them.
+
     Args:
         name: a data set of `grokscope.data.datasets.catalogue`.
         split: one of its splits.
@@ -95,12 +100,23 @@ def load(
     """
     dataset = find(name)
     check_request(dataset, split, limit)
+    if dataset is CATALOGUE.get(name) and dataset.load is not None:
+        root = data_directory(directory)
+        return _remembered(name, split, None if root is None else str(root), limit, fingerprint(dataset, root))
     samples = _loader(dataset)(split, directory, limit=limit)
     if not isinstance(samples, Samples):
         raise DataError(
             f"the loader of the data set {name!r} should return grokscope.data.Samples and returned "
             f"{type(samples).__name__}: repair the package that registered it."
         )
+    return samples
+
+
+@lru_cache(maxsize=4)
+def _remembered(name: str, split: str, directory: str | None, limit: int | None, _state: tuple[object, ...]) -> Samples:
+    samples = _loader(CATALOGUE[name])(split, directory, limit=limit)
+    for array in (samples.inputs, samples.targets):
+        array.flags.writeable = False
     return samples
 
 
@@ -117,6 +133,16 @@ def check_request(dataset: DataSet, split: str, limit: int | None) -> None:
         raise unknown(f"split of the data set {dataset.name!r}", split, dataset.splits)
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1 and is {limit}: leave it out to load every sample.")
+
+
+def share(count: int, whole: int, what: str) -> str:
+    """Return what a name of samples ends in where they are not the whole split: how many of how many.
+
+    Example:
+        >>> share(5, 20, "reviews")
+        ' (5 of 20 reviews)'
+    """
+    return "" if count == whole else f" ({count} of {whole} {what})"
 
 
 def _loader(dataset: DataSet) -> Loader:
