@@ -170,6 +170,19 @@ def test_float32_models_are_measured_as_float64_ones():
     assert single["numerical", "3"] == exact["numerical", "3"]
 
 
+def test_the_rounding_of_a_float32_pass_is_left_out_in_double():
+    generator = torch.Generator().manual_seed(0)
+    net = nn.Sequential(nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3), nn.Linear(3, 16))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_(generator=generator)
+        net[3].bias.fill_(100.0)
+    snapshot = Snapshot.of(net, train=Batch(torch.randn(400, 16, generator=generator)))
+    # three directions come in; numbers near 100 are rounded by 4e-6 in float32, more than 3e-7 of the spread
+    assert numbers("feature_rank:double=true", snapshot)["numerical", "3"] == 3
+    assert numbers("feature_rank", snapshot)["numerical", "3"] > 3
+
+
 def test_feature_rank_is_of_the_outputs_before_the_nonlinearity():
     animal = zoo.animal("mlp")
     snapshot = Snapshot.of(animal.model, train=animal.train)

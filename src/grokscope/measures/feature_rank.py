@@ -47,8 +47,10 @@ def measure(
     columns: int = COLUMNS,
     chunk: int = CHUNK,
     memory: int = MEMORY,
+    double: bool = False,
 ) -> Result:
     """Return the ranks of the features of each layer, and the tunnel length."""
+    snapshot = snapshot.in_double() if double else snapshot
     if tunnel_width not in TUNNEL_WIDTHS:
         raise unknown("tunnel_width", tunnel_width, TUNNEL_WIDTHS)
     layers: dict[str, FeatureVariances] = layer_moments(
