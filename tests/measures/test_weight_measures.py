@@ -57,6 +57,8 @@ def test_golden_matrices_through_the_measures() -> None:
     ]
     assert traps["correlation_traps/total"] == 1
     assert traps["correlation_traps/traps_error@B1"] == 0
+    # without an SVD: a single large entry is foreseen to be a trap, a component of rank one is not
+    assert traps["correlation_traps/largest_entry@B1"] > 1 > traps["correlation_traps/largest_entry@S1"]
 
 
 def test_norms_by_hand() -> None:
@@ -79,6 +81,17 @@ def test_entropies_of_the_first_and_of_all() -> None:
     assert found["weight_entropy/absolute@a"] == found["weight_entropy/first"] == pytest.approx(math.log(2))
     assert found["weight_entropy/sum"] == pytest.approx(math.log(2) - 2 * math.log(2))
     assert found["weight_entropy/used_share@a"] == pytest.approx(1)
+
+
+def test_the_eigenvalues_of_a_shuffle_are_an_array_a_row_a_matrix() -> None:
+    weight, few = torch.randn(12, 20, generator=torch.Generator().manual_seed(0)), torch.ones(2, 3)
+    found = evaluate("correlation_traps", Snapshot.of(Weights(a=weight, b=few, c=torch.zeros(3, 3)))).arrays["eigenvalues"]
+    assert found.shape == (3, 12)
+    assert found[0].sum() == pytest.approx(float(weight.double().square().sum()))  # a shuffle keeps Σw²
+    assert found[0].tolist() == sorted(found[0].tolist())
+    assert found[1, :2].tolist() == pytest.approx([0, 6], abs=1e-9)
+    assert found[1, 2:].isnan().all()
+    assert found[2, :3].tolist() == [0, 0, 0]
 
 
 def test_the_eigenvalues_are_an_array_a_row_a_matrix() -> None:

@@ -27,7 +27,9 @@ PER_MATRIX = (
 def measure(
     snapshot: Snapshot, *, replicas: int = 3, layout: Layout = "pooled", least: int = 10, trim: float = 0.0
 ) -> Result:
-    """Return the traps of each weight matrix, on average over seeded shuffles, equal at every step.
+    """Return the traps of each weight matrix, on average over seeded shuffles, and the eigenvalues of the first one.
+
+    Shuffles are equal at every step.
 
     Args:
         snapshot: what is measured.
@@ -38,9 +40,15 @@ def measure(
             :func:`grokscope.linalg.shuffles.entry_variance`.
     """
 
+    matrices = some_matrices(snapshot, "correlation_traps")
+    counts = [eigenvalue_count(matrix, layout) for matrix in matrices]
+    spectra = torch.full((len(matrices), max(counts)), math.nan, dtype=torch.float64)
+    rows = {matrix.name: row[:count] for matrix, row, count in zip(matrices, spectra, counts, strict=True)}
+
     def numbers(matrix: WeightMatrix) -> dict[str, float]:
         generator = snapshot.generator(f"correlation_traps {matrix.name}", VERSION)
         found = shuffles.shuffled(matrix.tensor, generator=generator, replicas=replicas, layout=layout, trim=trim)
+        rows[matrix.name][:] = found.spectra[0].flatten().sort().values
         eigenvalues = snapshot.singular_values(matrix.name, layout).square()
         if float(eigenvalues[0]) == 0:
             return {}
@@ -56,9 +64,9 @@ def measure(
             given["ks_p_value"] = sorted(fitted.p_value for fitted in fits)[len(fits) // 2]
         return given
 
-    found = by_matrix(some_matrices(snapshot, "correlation_traps"), PER_MATRIX, numbers)
+    found = by_matrix(matrices, PER_MATRIX, numbers)
     known = [count for count in found["traps"].values() if not math.isnan(count)]
-    return {**found, "total": math.fsum(known) if known else math.nan}
+    return {**found, "total": math.fsum(known) if known else math.nan, "eigenvalues": spectra}
 
 
 _DIRECTION = "0 at the start; rises in a late collapse, and in sound networks trained for long too"

@@ -63,6 +63,38 @@ def density_and_tail(spectrum: Spectrum) -> dict[str, Any]:
     return figure
 
 
+def spectrum_panel(
+    title: str, spectrum: Spectrum, shuffled: Sequence[float], traps: int, *, first: bool = True
+) -> Panel:
+    """Return the share of eigenvalues beyond λ, that of the same entries shuffled, and the laws of the former.
+
+    Args:
+        title: of the panel.
+        spectrum: what ``grokscope.execution.spectrum_data.binned`` returns.
+        shuffled: the eigenvalues of a shuffle of the matrix, not all 0.
+        traps: how many of them, the largest, are marked.
+        first: whether the legend has its curves; those of other panels have the same names.
+    """
+    law, bulk = spectrum["law"], spectrum["bulk"]
+    ordered = sorted((float(value) for value in shuffled if value > 0), reverse=True)
+    shares = [(rank + 1) / len(shuffled) for rank in range(len(ordered))]
+    beside = _points("entries shuffled", ordered, shares, shown=first)
+    beside["marker"] = {"size": 5, "color": theme.FRAME, "symbol": "circle-open"}
+    marked = _points("traps", ordered[:traps] or [None], shares[:traps] or [None], shown=first)
+    marked["marker"] = {"size": 13, "color": theme.COLOURS["purple"], "symbol": "x-open", "line": {"width": 2}}
+    name = f"{title}, α = {number(spectrum['alpha'], 3)}" if law else title
+    traces = [
+        beside,
+        _points("eigenvalues", spectrum["points"], spectrum["exceeding"], shown=first),
+        *([_line("Marchenko–Pastur bulk", bulk, "exceeding", BULK, "solid", shown=first)] if bulk else []),
+        *([_line("power law of the tail", law, "exceeding", LAW, "dash", shown=first)] if law else []),
+        marked,
+    ]
+    reach = (math.log10(min(*spectrum["points"], ordered[-1])), math.log10(max(*spectrum["points"], ordered[0])))
+    x = {"type": "log", "text": "eigenvalue λ = σ²", "minorloglabels": "none", "range": [max(reach[0], reach[1] - 4.0), reach[1] + 0.15]}
+    return Panel(name, traces, x, _logarithmic("share ≥ λ", spectrum["exceeding"]), square=False)
+
+
 EACH_TICK = 12
 """Up to so many matrices have a tick each."""
 
