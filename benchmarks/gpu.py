@@ -1,8 +1,9 @@
-"""Modular addition on a GPU: the captured graph against the fast path and the paper's loop, and 64 seeds at once.
+"""On a GPU: modular addition by the captured graph, the fast path and the paper's loop; the MNIST perceptron.
 
 Run: python benchmarks/gpu.py [DEVICE]
 Prints the steps per second at p = 113 of a single run and of an ensemble of 64 seeds, the seconds that 40 000
-steps take, and how far the captured graph is from the fast path after 50 steps. About two minutes on one GPU.
+steps take, and how far the captured graph is from the fast path after 50 steps; then what a step of the MNIST perceptron
+takes, whole passes recorded, and how long ten million would. About two minutes on one GPU.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 
+from grokscope.bench import mnist_mlp
 from grokscope.bench.modular_addition import EXPERIMENT, benchmark
 from grokscope.execution.plan import experiment_spec
 from grokscope.numerics import applied
@@ -70,7 +72,7 @@ def main() -> None:
                 f"{seeds} seed{'s' * (seeds > 1)}, {path}: {speed:.0f} steps/s, 40 000 steps in {40_000 / speed:.1f} s",
                 flush=True,
             )
-    for row in benchmark(device=device):
+    for row in [*benchmark(device=device), *mnist_mlp.benchmark(device=device)]:
         print(f"{row.name}: {row.baseline:.1f} against {row.ours:.1f} {row.unit}, ratio {row.ratio:.1f}", flush=True)
 
 

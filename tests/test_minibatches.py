@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grokscope.batch import Batch
-from grokscope.learners.capture import clock_at, update_in_place
+from grokscope.errors import UsageError
+from grokscope.learners.capture import clock_at, strides, updates_in_place
 from grokscope.learners.feed import Resident, Streamed, Whole, feed_of
 from grokscope.learners.update import gradient, update
 from grokscope.minibatches import Minibatches
@@ -141,14 +142,41 @@ def test_members_are_trained_as_alone_and_as_by_autograd(size: int) -> None:
         torch.testing.assert_close(closed[name], tensor, rtol=1e-10, atol=1e-13)
 
 
-def test_a_counted_step_of_minibatches_is_the_numbered_one() -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["one by one", "a pass at once"])
+def test_counted_steps_of_minibatches_are_the_numbered_ones(whole: bool) -> None:
     specs = [resolve(override(TREE, {"optimizer.warmup_steps": 3}), seed=seed) for seed in (0, 1)]
     _, numbered = state_of(specs)
     _, counted = state_of(specs)
     clock = clock_at(0, torch.device("cpu"))
-    for step in range(7):
+    for step in range(6):
         update(numbered.kernel, numbered.optimizer, numbered.moving, numbered.feed.at(step), step)
-        update_in_place(counted.kernel, counted.optimizer, counted.moving, counted.feed, clock)
+    for _ in range(2 if whole else 6):
+        updates_in_place(counted.kernel, counted.optimizer, counted.moving, counted.feed, clock, whole=whole)
+    assert float(clock) == 6
     for name, tensor in counted.moving.parameters.items():
         # the rate of a counted step is rounded to float32 while it warms up
         torch.testing.assert_close(tensor, numbered.moving.parameters[name], rtol=1e-6, atol=1e-8)
+
+
+@given(st.integers(0, 30), st.integers(0, 40), st.integers(1, 7))
+def test_strides_cover_every_step_once(step: int, n: int, passing: int) -> None:
+    at = step
+    for whole in strides(step, n, passing):
+        assert not whole or at % passing == 0
+        at += passing if whole else 1
+    assert at == step + n
+
+
+def test_batches_of_several_sizes_cannot_be_recorded() -> None:
+    # the device "meta" stands for one that records: whether it can is asked before it is
+    def on_meta(**changes: Any) -> Spec:
+        spec = resolve(override(TREE, changes), seed=0)
+        return spec.model_copy(
+            update={"numerics": spec.numerics.model_copy(update={"device": "meta", "path": "graph"})}
+        )
+
+    assert state_of([on_meta()])[1].captured is None
+    with pytest.raises(
+        UsageError, match=r"30 examples are no multiple of task\.batch_size = 8: choose a divisor, or leave"
+    ):
+        state_of([on_meta(**{"task.batch_size": 8})])

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from grokscope.execution.plan import experiment_spec
-from grokscope.learners.capture import Captured, clock_at, update_in_place
+from grokscope.learners.capture import Captured, clock_at, updates_in_place
 from grokscope.learners.gradient import GradientState
 from grokscope.learners.optim.base import Schedule
 from grokscope.learners.update import update
@@ -41,7 +41,7 @@ def test_a_step_count_in_a_tensor_takes_the_same_updates(optimizer: dict[str, An
     loss = counted.moving.loss.data_ptr()
     for step in range(8):
         update(numbered.kernel, numbered.optimizer, numbered.moving, numbered.feed.at(step), step)
-        update_in_place(counted.kernel, counted.optimizer, counted.moving, counted.feed, clock)
+        updates_in_place(counted.kernel, counted.optimizer, counted.moving, counted.feed, clock)
     assert float(clock) == 8
     for name, tensor in counted.moving.parameters.items():
         torch.testing.assert_close(tensor, numbered.moving.parameters[name], rtol=1e-11, atol=1e-13)
@@ -80,7 +80,7 @@ def test_an_update_asks_nothing_of_the_host(optimizer: dict[str, Any], seeds: tu
     assert {tensor.device.type for tensor in learner.state_dict(state).tensors.values()} == {"meta"}
     clock = clock_at(0, torch.device("meta"))
     with OnTheHost() as host:
-        update_in_place(state.kernel, state.optimizer, state.moving, state.feed, clock)
+        updates_in_place(state.kernel, state.optimizer, state.moving, state.feed, clock)
     assert host.seen == []
 
 

@@ -92,12 +92,18 @@ class Resident:
 
     def at_clock(self, clock: Tensor) -> Batch:
         """Return the batch of the update that ``clock`` counts, without a value on the host; sizes must divide."""
-        step = clock.to(torch.int64)
-        number, place = step // self.updates, step % self.updates
-        order = self.ordered
-        if self.streams[0].order == "shuffled":
-            order = self.offsets + permutation(self.keys, self.examples, number)
+        place = clock.to(torch.int64) % self.updates
+        order = self._order_at(clock)
         return self._rows(order.index_select(1, place * self.size + torch.arange(self.size, device=order.device)))
+
+    def pass_at(self, clock: Tensor) -> list[Batch]:
+        """Return all batches of the pass that begins at the update that ``clock`` counts; its order is drawn once."""
+        return [self._rows(rows) for rows in self._order_at(clock).split(self.size, 1)]
+
+    def _order_at(self, clock: Tensor) -> Tensor:
+        if self.streams[0].order == "cyclic":
+            return self.ordered
+        return self.offsets + permutation(self.keys, self.examples, clock.to(torch.int64) // self.updates)
 
     def _rows(self, rows: Tensor) -> Batch:
         flat = rows.flatten()

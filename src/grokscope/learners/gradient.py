@@ -171,7 +171,7 @@ class GradientLearner:
         if state.specs[0].numerics.path == "graph":
             if state.captured is None:
                 state.captured = Captured(state.kernel, state.optimizer, state.moving, state.feed, state.step)
-            state.captured.advance(n)
+            state.captured.advance(state.step, n)
             state.step += n
             return state
         for _ in range(n):
@@ -322,12 +322,12 @@ def _check_capture(feed: Feed) -> None:
     if isinstance(feed, Streamed):
         raise UsageError(
             "numerics.path = 'graph' records an update whose data lie on the GPU; this task makes its batches on the "
-            "host: use fast."
+            "host: leave numerics.path out."
         )
     if isinstance(feed, Resident) and feed.examples % feed.size:
         raise UsageError(
             f"numerics.path = 'graph' records batches of one size, and {feed.examples} examples are no multiple of "
-            f"task.batch_size = {feed.size}: choose a divisor, or use fast."
+            f"task.batch_size = {feed.size}: choose a divisor, or leave numerics.path out."
         )
 
 
