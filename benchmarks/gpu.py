@@ -2,8 +2,8 @@
 
 Run: python benchmarks/gpu.py [DEVICE]
 Prints the steps per second at p = 113 of a single run and of an ensemble of 64 seeds, the seconds that 40 000
-steps take, and how far the captured graph is from the fast path after 50 steps; then what a step of the MNIST perceptron
-takes, whole passes recorded, and how long ten million would. About two minutes on one GPU.
+steps take, and how far the captured graph is from the fast path after 50 steps; then what a step of the MNIST
+perceptron takes, whole passes recorded, and how long ten million would. About two minutes on one GPU.
 """
 
 from __future__ import annotations
