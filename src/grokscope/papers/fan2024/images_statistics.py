@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from grokscope.analysis.logistics import best_rises
 from grokscope.analysis.series import running_median
 from grokscope.analysis.stages import double_descent, lag, stages
 from grokscope.analysis.transitions import plateau
@@ -118,10 +119,17 @@ def _least_factor(times: Sequence[float]) -> float | None:
 
 
 def two_stages(runs: Runs) -> Values:
-    """Return the number of stages of test accuracy at each depth, and how much the later ones of 12 layers gain."""
+    """Return the number of stages of test accuracy at each depth, and how much the later ones of 12 layers gain.
+
+    ``rises_…`` are how many logistic rises describe the same curves best, one or two: a second opinion.
+    """
     found: Values = {f"stages_{depth}": float(stage_count(runs[named(depth, LARGE)])) for depth in DEPTHS}
     deepest = stages(*over(runs[named(DEPTHS[-1], LARGE)], "test/accuracy"))
-    return {**found, "later_gain": sum(stage.height for stage in deepest[1:])}
+    found["later_gain"] = sum(stage.height for stage in deepest[1:])
+    for depth in DEPTHS:
+        best = best_rises(*over(runs[named(depth, LARGE)], "test/accuracy"))
+        found[f"rises_{depth}"] = None if best is None else float(len(best.heights))
+    return found
 
 
 def descents(runs: Runs) -> Values:

@@ -86,7 +86,7 @@ FIGURES = (
         tuple(experiment.name for experiment in EXPERIMENTS),
         f"{PICTURES}:ranks",
         (f"{RANK}/effective",),
-        "Effective rank of what the nonlinearity of each layer puts out on the test pairs; every position is a sample. Of "
-        "the first seed.",
+        "Effective rank of what the nonlinearity of each layer puts out on the test pairs; every position is a sample. "
+        "Of the first seed.",
     ),
 )
