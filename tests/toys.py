@@ -319,6 +319,22 @@ TREES: dict[str, dict[str, Any]] = {
         "task": {"name": "toy-teacher", "examples": 16},
         "learner": {"name": "toy-kernel-machine", "steps": 24},
     },
+    # the last batch of a pass is shorter
+    "minibatches": {
+        "paper": "toys",
+        "task": {
+            "name": "images",
+            "dataset": "synthetic",
+            "train_examples": 20,
+            "test_examples": 10,
+            "pool": 14,
+            "batch_size": 8,
+            "batch_order": "shuffled",
+        },
+        "model": {"name": "mlp", "widths": [6]},
+        "learner": {"name": "gradient", "steps": 24, "loss": "mean-squared-error", "l2": -1e-3},
+        "optimizer": {"name": "adamw", "learning_rate": 0.02},
+    },
     "stream": {**REGRESSION, "task": {"name": "toy-stream"}},
     "polynomial": {
         "paper": "toys",
