@@ -57,13 +57,17 @@ def test_an_l_beside_a_u() -> None:
 
 
 def test_the_window_ends_between_norms_and_may_be_in_two_pieces() -> None:
-    norms = np.exp(np.arange(5.0))
-    train, test = np.exp([0.0, -8, -8, -8, 0]), np.exp([2.0, 2, 0, 2, 2])
+    norms = np.exp(np.arange(6.0))
+    train, test = np.exp([0.0, -8, -8, -8, 0, -8]), np.exp([2.0, 0, 2, 2, 2, 2])
     found = grokking_window(norms, train, test, fitted=math.exp(-4), worse=math.e)
-    assert np.log(found) == pytest.approx(np.array([[0.5, 1.5], [2.5, 3.5]]))
-    # by hand, the mean of ln(test / train) over the halves: 8, 9.5, 9.5 and 8, over a half each
+    assert np.log(found) == pytest.approx(np.array([[1.5, 3.5], [4.5, 5]]))
+    # by hand, the mean of ln(test / train) from 1.5 to 2, 3, 3.5 and from 4.5 to 5
     gap = mismatch(norms, train, test, fitted=math.exp(-4), worse=math.e)
-    assert gap == pytest.approx(0.5 * (8 + 9.5 + 9.5 + 8))
+    assert gap == pytest.approx(0.5 * 9.5 + 10 + 0.5 * 8 + 0.5 * 8)
+    # below the least test loss, where a smaller norm fits as well, is none of it
+    assert grokking_window(norms, train, test[::-1].copy(), fitted=math.exp(-4), worse=math.e) == [
+        (pytest.approx(math.exp(4.5)), pytest.approx(math.exp(5)))
+    ]
 
 
 def test_where_nothing_is_fitted_there_is_no_window() -> None:

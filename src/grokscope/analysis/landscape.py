@@ -67,7 +67,7 @@ def grokking_window(
     fitted: float = FITTED,
     worse: float = WORSE,
 ) -> list[tuple[float, float]]:
-    """Return the stretches of norms at which training data are fitted and test loss is bad, each by its two ends.
+    """Return the stretches of norms, above that of least test loss, that fit and test badly, each by its two ends.
 
     Args:
         norms: positive and rising.
@@ -80,7 +80,7 @@ def grokking_window(
         UsageError: as :func:`least_loss`.
 
     Example:
-        >>> [(low, high)] = grokking_window([1, 10, 100], [1.0, 1e-4, 1e-4], [0.1, 0.1, 0.4])
+        >>> [(low, high)] = grokking_window([1, 10, 100], [1.0, 1e-4, 1e-4], [1.0, 0.1, 0.4])
         >>> round(low, 2), round(high, 2)
         (31.62, 100.0)
     """
@@ -105,7 +105,7 @@ def mismatch(
     """Return ∫ ln(test / train) d ln w over the grokking window, 0 where there is none; arguments are the same.
 
     Example:
-        >>> round(mismatch([1, 10, 100], [1.0, 1e-4, 1e-4], [0.1, 0.1, 0.4]), 2)  # ln(10) / 2 · (ln 2000 + ln 4000) / 2
+        >>> round(mismatch([1, 10, 100], [1.0, 1e-4, 1e-4], [1.0, 0.1, 0.4]), 2)  # ln(10) / 2 · (ln 2000 + ln 4000) / 2
         9.15
     """
     return sum(area for _, _, area in _pieces(norms, train, test, fitted, worse))
@@ -118,7 +118,8 @@ def _pieces(
     w, low = _logarithms(norms, train)
     high = _logarithms(norms, test)[1]
     fit, bad = low[0] + np.log(fitted), high.min() + np.log(worse)
-    ends = sorted({*w.tolist(), *_crossings(w, low, fit), *_crossings(w, high, bad)})
+    least = w[np.argmin(high)]
+    ends = sorted(at for at in {*w.tolist(), *_crossings(w, low, fit), *_crossings(w, high, bad)} if at >= least)
     found = []
     for a, b in itertools.pairwise(ends):
         below, above = (np.interp([a, b], w, one) for one in (low, high))

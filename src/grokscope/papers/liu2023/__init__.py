@@ -2,9 +2,9 @@
 
 from grokscope.citations import ENTRIES
 from grokscope.paper import Paper
-from grokscope.papers.liu2023 import mnist
+from grokscope.papers.liu2023 import landscape, mnist, molecules
 
-SYSTEMS = (mnist,)
+SYSTEMS = (mnist, landscape, molecules)
 
 PAPER = Paper(
     id="liu2023",
