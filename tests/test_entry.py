@@ -42,6 +42,7 @@ BUILTIN = {
         "matrix-completion",
         "sparse-regression",
         "images",
+        "molecules",
         "student-teacher",
         "modular-addition",
         "modular-arithmetic",

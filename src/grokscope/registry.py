@@ -83,6 +83,7 @@ TASKS: Registry[Any] = Registry(
         "modular-addition": "grokscope.tasks.modular:ModularAddition",
         "modular-arithmetic": "grokscope.tasks.modular:ModularArithmetic",
         "images": "grokscope.tasks.images:Images",
+        "molecules": "grokscope.tasks.molecules:Molecules",
         "student-teacher": "grokscope.tasks.student_teacher:StudentTeacher",
         "sparse-classification": "grokscope.tasks.linear:SparseClassification",
         "matrix-completion": "grokscope.tasks.completion:MatrixCompletion",

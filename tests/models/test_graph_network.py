@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from grokscope.batch import Batch
 from grokscope.errors import UsageError
 from grokscope.facts import Facts, GraphLayout
+from grokscope.learners.closed import Closed
+from grokscope.learners.losses import loss_function
 from grokscope.models.graph_network import EdgeConvolution, GraphNetwork
 from grokscope.models.graph_network_settings import GraphNetworkSettings
 from grokscope.rng import generator
@@ -131,6 +134,32 @@ def test_members_side_by_side_are_the_members() -> None:
     together = torch.vmap(lambda one: torch.func.functional_call(models[0], one, (graphs,)))(stacked)
     with torch.no_grad():
         assert torch.allclose(together, torch.stack([one(graphs) for one in models]), rtol=1e-12)
+
+
+def test_gradients_written_out_are_those_of_autograd() -> None:
+    """Two groups of three members, each group on graphs of its own, some of them smaller than others."""
+    models = [network(initial_scale=1.0 + member).double() for member in range(6)]
+    for member, model in enumerate(models):
+        for parameter in model.parameters():
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator(member, "noise")).double()
+    graphs = torch.stack(
+        [torch.cat([packed(*drawn(10 * group + seed, 3 + seed % 4)) for seed in range(7)]) for group in range(2)]
+    ).double()
+    targets = torch.randn(2, 7, 1, generator=generator(0, "targets")).double()
+    weights = torch.tensor([[1.0] * 7, [1.0] * 5 + [0.0] * 2]).double()
+    names = [name for name, _ in models[0].named_parameters()]
+    stacked = {name: torch.stack([dict(one.named_parameters())[name].detach() for one in models]) for name in names}
+    closed = Closed(models[0], "mean-squared-error", torch.float64)
+    losses, slopes = closed(stacked, {}, Batch(graphs, targets, weights))
+    for member, model in enumerate(models):
+        group = member // 3
+        batch = Batch(graphs[group], targets[group], weights[group])
+        expected = loss_function("mean-squared-error", torch.float64)(model(batch.inputs), batch)
+        torch.testing.assert_close(losses[member], expected.detach(), rtol=1e-12, atol=0)
+        for name, one in zip(names, torch.autograd.grad(expected, list(model.parameters())), strict=True):
+            scale = float(one.abs().max())
+            assert scale > 0, name
+            torch.testing.assert_close(slopes[name][member], one, rtol=1e-9, atol=1e-12 * scale)
 
 
 def test_a_task_without_graphs_is_refused() -> None:
