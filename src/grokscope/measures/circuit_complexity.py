@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def measure(
     masks: int = 8,
     reduction: str = "sum",
     temperature: float = 1.0,
+    standardise: bool = False,
     embeddings: bool = True,
     second_order: bool = False,
     probe: str = "train",
@@ -49,6 +51,8 @@ def measure(
         masks: how many masks there are, the same at every step.
         reduction: over samples, ``sum`` or ``mean``.
         temperature: of the softmax.
+        standardise: whether outputs are divided by the root mean square of those of the whole network, before the
+            softmax: Λ then does not know their scale.
         embeddings: whether embedding tables are among the weights.
         second_order: whether what Fisher's information expects is computed too.
         probe: the data.
@@ -70,6 +74,8 @@ def measure(
         parts = {name: {name: tensor} for name, tensor in weights.items() if layer in ("", name)}
     if not bool(torch.isfinite(snapshot.predict(inputs[:1])).all()):
         raise DoesNotApply("circuit_complexity compares outputs: those of this model are not finite.")
+    if standardise:
+        temperature *= _size(snapshot, inputs, chunk)
     found: dict[str, dict[str, float]] = {}
     for name, chosen in parts.items():
         for key, value in _one(
@@ -87,6 +93,15 @@ def measure(
         ).items():
             found.setdefault(key, {})[name] = value
     return {key: values if scope == "layer" else values[""] for key, values in found.items()}
+
+
+def _size(snapshot: Snapshot, inputs: Tensor, chunk: int) -> float:
+    """Return the root mean square of the outputs over samples and classes."""
+    parts = [snapshot.predict(part).double() for part in inputs.split(max(chunk, 1))]
+    size = float(torch.cat([part.flatten() for part in parts]).square().mean().sqrt())
+    if not 0 < size < math.inf:
+        raise DoesNotApply(f"standardise divides by the size of the outputs, which is {size} for this model.")
+    return size
 
 
 def _weights(snapshot: Snapshot, embeddings: bool) -> dict[str, Tensor]:
