@@ -52,7 +52,7 @@ def test_scale_free_measures_do_not_change_with_the_scale_and_the_others_do(fact
         assert abs(after[key, None] / before[key, None] - 1) > 0.1
     # H(cW) = c H(W) − c ln c Σ|w|
     model = network(1.0)
-    mass = sum(float(layer.weight.abs().sum()) for layer in model if isinstance(layer, nn.Linear))
+    mass = sum(float(layer.weight.detach().abs().sum()) for layer in model if isinstance(layer, nn.Linear))
     expected = factor * before["weight_entropy/sum", None] - factor * math.log(factor) * mass
     assert after["weight_entropy/sum", None] == pytest.approx(expected)
 
