@@ -17,6 +17,7 @@ from grokscope.linalg.information import binned_information, kernel_information,
 from grokscope.linalg.moments import moments
 from grokscope.linalg.neural_collapse import nearest_mean, neural_collapse
 from grokscope.linalg.ridge import ridge_probes
+from grokscope.linalg.trained_probe import trained_probe
 from grokscope.measures.base import DoesNotApply, evaluate
 from grokscope.measures.features import example_axes, features, per_example, represent
 from grokscope.measures.neural_collapse import readout_weight
@@ -211,6 +212,20 @@ def test_a_probe_is_the_ridge_classifier_of_its_layer():
         assert found["test", name] == float(held_out.double().mean())
 
 
+def test_a_probe_is_trained_as_in_the_paper():
+    snapshot = snapshot_of("mlp")
+    found = numbers("linear_probe:fit=adam", snapshot)
+    assert found == numbers("linear_probe:fit=adam", snapshot_of("mlp"))
+    layer, labels = hidden(snapshot, "3"), targets_of(snapshot)
+    assert {name for _, name in found} == {"1", "3", "5"}
+    known, places = labels.unique(return_inverse=True)
+    generator = snapshot.generator("linear_probe/3", 1)
+    probe = trained_probe(layer, places, len(known), 1e-3, generator)
+    assert found["train", "3"] == float((known[probe.classes(layer)] == labels).double().mean())
+    with pytest.raises(DoesNotApply, match="one class for each example"):
+        evaluate("linear_probe:fit=adam", snapshot_of("gpt"))
+
+
 def test_a_probe_of_tokens_sees_every_position():
     snapshot = snapshot_of("gpt")
     layer, labels = hidden(snapshot, "blocks.0.mlp.0").flatten(0, 1), targets_of(snapshot).flatten()
@@ -349,6 +364,7 @@ def test_what_does_not_apply_says_why(measure: str, snapshot: Snapshot, said: st
         ("cka:examples=2", "CKA needs at least 4"),
         ("linear_probe:penalty=-1", "cannot be negative"),
         ("linear_probe:where=layer", "did you mean 'layers'"),
+        ("linear_probe:fit=adams", "did you mean 'adam'"),
     ],
 )
 def test_bad_options_get_one_sentence(measure: str, said: str):

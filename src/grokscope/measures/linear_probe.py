@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from grokscope.errors import unknown
 from grokscope.linalg.ridge import Probe, ridge_probes
+from grokscope.linalg.trained_probe import trained_probe
 from grokscope.measures.activations import (
     CHUNK,
     COLUMNS,
@@ -23,7 +24,14 @@ from grokscope.measures.activations import (
     stream,
 )
 from grokscope.measures.base import DoesNotApply, Key, Measure, Result
-from grokscope.measures.features import class_samples, class_targets, example_axes, known_classes, numbered
+from grokscope.measures.features import (
+    class_samples,
+    class_targets,
+    example_axes,
+    features,
+    known_classes,
+    numbered,
+)
 from grokscope.visits import Visit
 
 if TYPE_CHECKING:
@@ -69,6 +77,33 @@ def fitted(
         if found:
             return found, known
     raise DoesNotApply("no layer or nonlinearity of this model has an output that is laid out as the labels are.")
+
+
+FITS = ("exact", "adam")
+
+
+def trained(
+    snapshot: Snapshot, *, where: str, positions: str, penalty: float, examples: int, columns: int, chunk: int
+) -> tuple[dict[str, Probe | None], Tensor]:
+    """Return a probe of each layer that Adam has trained, None where features are not finite, and the classes.
+
+    Raises:
+        DoesNotApply: there are no two classes, or a class for each position.
+    """
+    rows = chosen_rows(snapshot, "train", examples)
+    targets, known = known_classes("linear_probe", snapshot, "train", rows)
+    if targets.ndim > 1 or bool((numbered(targets, known) < 0).any()):
+        raise DoesNotApply("linear_probe:fit=adam needs one class for each example: take fit=exact.")
+    inputs = snapshot.probe("train").inputs[rows]
+    found: dict[str, Probe | None] = {}
+    seen = features(snapshot, inputs, where=where, positions=positions, columns=columns, chunk=chunk)
+    for name, layer in seen.items():
+        if not bool(layer.isfinite().all()):
+            found[name] = None
+            continue
+        generator = snapshot.generator(f"linear_probe/{name}", 1)
+        found[name] = trained_probe(layer, numbered(targets, known), len(known), penalty, generator)
+    return found, known
 
 
 def accuracies(
@@ -119,20 +154,23 @@ def measure(
     columns: int = COLUMNS,
     chunk: int = CHUNK,
     memory: int = MEMORY,
+    fit: str = "exact",
 ) -> Result:
     """Return the accuracy of a probe of each layer, fitted on training data, there and on held-out data."""
     if where not in WHERE:
         raise unknown("where", where, WHERE)
-    probes, known = fitted(
-        snapshot,
-        where=where,
-        positions=positions,
-        penalty=penalty,
-        examples=examples,
-        columns=columns,
-        chunk=chunk,
-        memory=memory,
-    )
+    if fit not in FITS:
+        raise unknown("fit", fit, FITS)
+    options: dict[str, Any] = {
+        "where": where,
+        "positions": positions,
+        "penalty": penalty,
+        "examples": examples,
+        "columns": columns,
+        "chunk": chunk,
+    }
+    found = trained(snapshot, **options) if fit == "adam" else fitted(snapshot, memory=memory, **options)
+    probes, known = found
     result: dict[str, dict[str, float]] = {}
     for name in ("train", "test"):
         batch = snapshot.probes.get(name)
