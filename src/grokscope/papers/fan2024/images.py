@@ -218,7 +218,7 @@ FIGURES = (
     Figure(
         "probes",
         "Linear probes",
-        EVERY,
+        cells.PROBED,
         f"{PICTURES}:probes",
         (f"{PROBE}/test",),
         "Accuracy of an exact linear probe of each layer on the test images, with that of the network; first seed.",
