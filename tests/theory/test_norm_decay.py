@@ -24,9 +24,7 @@ def test_it_is_what_the_optimizer_does_without_a_gradient() -> None:
     assert decayed_norm(5, 1e-3, 0.1, 1000) == pytest.approx(float(parameters["w"].norm()), rel=1e-12)
 
 
-@given(
-    st.floats(0.1, 100), st.floats(1e-5, 1e-1), st.floats(1e-3, 2), st.floats(0, 1e4)
-)
+@given(st.floats(0.1, 100), st.floats(1e-5, 1e-1), st.floats(1e-3, 2), st.floats(0, 1e4))
 def test_one_undoes_the_other(norm: float, rate: float, decay: float, steps: float) -> None:
     goal = decayed_norm(norm, rate, decay, steps)
     if goal > 1e-300 and goal < norm:
