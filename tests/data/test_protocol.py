@@ -74,9 +74,15 @@ def test_an_unknown_set_offers_the_nearest():
         load("mnist", "trian")
 
 
-def test_a_set_without_a_loader_says_how_to_open_it():
-    with pytest.raises(UsageError, match=r"no loader: .*\.locate\('omniglot', 'images_background.zip'\)"):
-        load("omniglot", "background")
+def test_a_set_without_a_loader_says_how_to_open_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol_module, "find", lambda name: toy(None))
+    with pytest.raises(UsageError, match=r"no loader: .*\.locate\('toy', 'a.csv'\)"):
+        load("toy", "train")
+
+
+def test_what_is_not_scaled_is_told():
+    with pytest.raises(UsageError, match="the data set 'mnist' is read as it is and cannot be scaled to 14"):
+        load("mnist", "train", size=14)
 
 
 @pytest.mark.parametrize("target", ["no_such_module:read", "json:no_such_function", "json", ""])

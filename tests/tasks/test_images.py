@@ -105,7 +105,7 @@ def test_each_pass_sees_every_image_once(order: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "omniglot"}, "dataset = 'omniglot' is none that can be read: choose among synthetic, "),
+        ({"dataset": "imdb"}, "dataset = 'imdb' is none that can be read: choose among synthetic, mnist, .* or a path"),
         ({"batch_size": 30}, "batch_size = 30 of 25 train_examples: make it smaller, or leave it out"),
         ({"train_examples": 20_000}, "of synthetic images at most 20000 are drawn: ask for fewer"),
     ],

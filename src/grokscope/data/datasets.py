@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import EntryPoint, entry_points
 
 from grokscope.data.description import DataFile, DataSet, Download
@@ -11,6 +12,16 @@ from grokscope.errors import DataError, unknown
 __all__ = ["CATALOGUE", "DataFile", "DataSet", "Download", "catalogue", "find", "names"]
 
 ENTRY_POINT_GROUP = "grokscope.data"
+
+
+def is_path(name: str) -> bool:
+    """Return whether the name of a data set is meant as a path: it has a separator, a leading ``.`` or ``~``, or .zip.
+
+    Example:
+        >>> [is_path(name) for name in ("mnist", "./mnist", "flowers.zip")]
+        [False, True, True]
+    """
+    return "/" in name or os.sep in name or name.startswith((".", "~")) or name.lower().endswith(".zip")
 
 
 def names() -> list[str]:
@@ -24,11 +35,12 @@ def names() -> list[str]:
 
 
 def find(name: str) -> DataSet:
-    """Return one data set by name, importing the code of a third party only if it is the one asked for.
+    """Return the data set of a name or of a path to pictures; a third party's code is imported only if asked for.
 
     Raises:
         UsageError: no data set has this name.
-        DataError: the package that registered it cannot be imported, or registered something else.
+        DataError: the package that registered it cannot be imported, or registered something else; or it is a path,
+            and there are no pictures.
 
     Example:
         >>> find("mnist").title
@@ -36,6 +48,11 @@ def find(name: str) -> DataSet:
     """
     if name in CATALOGUE:
         return CATALOGUE[name]
+    if is_path(name):
+        # here, because what reads pictures stands on this module
+        from grokscope.data.folders import picture_folder
+
+        return picture_folder(name)
     entry = _third_party().get(name)
     if entry is None:
         raise unknown("data set", name, names())

@@ -80,6 +80,7 @@ class DataSet:
         contents: what a sample is.
         package: ``"module/folder"`` of an installed package that brings the files, looked into last.
         downloads: what `grokscope.data.fetch.fetch` gets; empty where the files must be got by hand.
+        resizable: whether its loader takes a ``size`` to which it scales pictures.
 
     Example:
         >>> from grokscope.data.datasets import catalogue
@@ -99,3 +100,4 @@ class DataSet:
     contents: Literal["images", "texts", "molecules"] = "images"
     package: str | None = None
     downloads: tuple[Download, ...] = ()
+    resizable: bool = False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,10 +25,12 @@ class Samples:
             or ``(n, height, width, channel)`` as uint8, texts ``(n,)`` of strings as object.
         targets: ``(n,)`` int64 class indices where ``classes`` is given, else ``(n, ...)`` of any dtype.
         classes: the number of classes, or None where the targets are not classes.
-        name: what errors and reports call it, such as ``"mnist/train"``.
+        name: what errors and reports call it, such as ``"mnist/train"``; it says so where the files hold only a part.
+        labels: what the classes are called, in the order of their indices; empty where they have no names.
 
     Raises:
-        DataError: the counts differ, or a class index is no int64 or lies outside 0 … classes - 1.
+        DataError: the counts differ, a class index is no int64 or lies outside 0 … classes - 1, or there are
+            labels and not one for each class.
 
     Example:
         >>> Samples(np.zeros((2, 28, 28), np.uint8), np.array([5, 0]), 10, "mnist/train").classes
@@ -38,12 +41,17 @@ class Samples:
     targets: np.ndarray
     classes: int | None
     name: str
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.inputs.ndim < 1 or self.targets.ndim < 1 or len(self.inputs) != len(self.targets):
             raise DataError(
                 f"{self.name} needs one target for each input, and has inputs of shape {self.inputs.shape} "
                 f"and targets of shape {self.targets.shape}: check that both come from the same split."
+            )
+        if self.labels and len(self.labels) != self.classes:
+            raise DataError(
+                f"{self.name} has {len(self.labels)} labels and {self.classes} classes: give one for each, or none."
             )
         if self.classes is None:
             return
@@ -75,22 +83,28 @@ class Loader(Protocol):
 
 
 def load(
-    name: str, split: str, directory: str | os.PathLike[str] | None = None, *, limit: int | None = None
+    name: str,
+    split: str,
+    directory: str | os.PathLike[str] | None = None,
+    *,
+    limit: int | None = None,
+    size: int | None = None,
 ) -> Samples:
     """Return one split of a data set, read by the loader that its entry in the catalogue names.
 
-    Of our own sets the last few splits read are kept, for as long as their files do not change; their arrays can
-    only be read, because several tasks may hold them.
+    Of our own sets and of folders the last few splits read are kept, for as long as their files do not change; their
+    arrays can only be read, because several tasks may hold them.
 
     Args:
-        name: a data set of `grokscope.data.datasets.catalogue`.
+        name: a data set of `grokscope.data.datasets.catalogue`, or a path to a folder or a zip file of pictures.
         split: one of its splits.
         directory: the data directory; see `grokscope.data.files.data_directory` for the default.
         limit: keep the first samples only, at least 1; None keeps all.
+        size: side of the square to which pictures are scaled when they are read; None keeps theirs.
 
     Raises:
-        UsageError: the data set or the split is unknown, the limit is not positive, or the data set has
-            no loader.
+        UsageError: the data set or the split is unknown, the limit or the size is not positive, the data set has no
+            loader, or its loader scales no pictures.
         DataError: a file is missing or is not what its format says, or the loader cannot be imported or
             returns no `Samples`.
 
@@ -100,23 +114,55 @@ def load(
     """
     dataset = find(name)
     check_request(dataset, split, limit)
-    if dataset is CATALOGUE.get(name) and dataset.load is not None:
-        root = data_directory(directory)
-        return _remembered(name, split, None if root is None else str(root), limit, fingerprint(dataset, root))
-    samples = _loader(dataset)(split, directory, limit=limit)
+    options: dict[str, Any] = {"limit": limit}
+    if size is not None:
+        if not dataset.resizable:
+            raise UsageError(
+                f"the data set {name!r} is read as it is and cannot be scaled to {size}: leave the size out."
+            )
+        options["size"] = size
+    loader = _loader(dataset)
+    root = data_directory(directory)
+    if dataset is CATALOGUE.get(name):
+        state = fingerprint(dataset, root)
+    elif isinstance(loader, Fingerprinted):
+        state = loader.fingerprint()
+    else:
+        return _checked(loader(split, directory, **options), name)
+    place = None if root is None else str(root)
+    return _remembered(loader, split, place, tuple(options.items()), state, name)
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A loader that knows when what it reads has changed, and that is equal to another that reads the same."""
+
+    def fingerprint(self) -> tuple[object, ...]:
+        """Return a value that changes when the files do."""
+        ...
+
+
+@lru_cache(maxsize=4)
+def _remembered(
+    loader: Callable[..., Any],
+    split: str,
+    directory: str | None,
+    options: tuple[tuple[str, int | None], ...],
+    _state: tuple[object, ...],
+    name: str,
+) -> Samples:
+    samples = _checked(loader(split, directory, **dict(options)), name)
+    for array in (samples.inputs, samples.targets):
+        array.flags.writeable = False
+    return samples
+
+
+def _checked(samples: Any, name: str) -> Samples:
     if not isinstance(samples, Samples):
         raise DataError(
             f"the loader of the data set {name!r} should return grokscope.data.Samples and returned "
             f"{type(samples).__name__}: repair the package that registered it."
         )
-    return samples
-
-
-@lru_cache(maxsize=4)
-def _remembered(name: str, split: str, directory: str | None, limit: int | None, _state: tuple[object, ...]) -> Samples:
-    samples = _loader(CATALOGUE[name])(split, directory, limit=limit)
-    for array in (samples.inputs, samples.targets):
-        array.flags.writeable = False
     return samples
 
 
@@ -145,7 +191,7 @@ def share(count: int, whole: int, what: str) -> str:
     return "" if count == whole else f" ({count} of {whole} {what})"
 
 
-def _loader(dataset: DataSet) -> Loader:
+def _loader(dataset: DataSet) -> Callable[..., Any]:
     if dataset.load is None:
         raise UsageError(
             f"the data set {dataset.name!r} has no loader: open its files yourself, with "

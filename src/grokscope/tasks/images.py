@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from grokscope.data import Samples, catalogue, load
+from grokscope.data import Samples, catalogue, is_path, load
+from grokscope.data.datasets import find
 from grokscope.errors import DataError
 from grokscope.facts import Chance, Facts, InputGeometry
 from grokscope.rng import generator
@@ -28,7 +29,9 @@ class Images(TaskSettings):
     """Inputs are images (channels, height, width) with values in [0, 1]; the target is their class.
 
     ``dataset`` is one that ``grokscope data`` lists with a reader, read from ``directory`` or else the data
-    directory, or ``synthetic``: ten random patterns of 7x7 blocks with noise, drawn, for where no data are at hand. A
+    directory; or a path to a folder or a zip file of pictures, ROOT/CLASS/NAME.png, of which several sizes are scaled
+    to one with ``resize``; or ``synthetic``: ten random patterns of 7x7 blocks with noise, drawn, for where no data are
+    at hand. A
     ``subset`` is trained on: drawn at random, ``stratified`` (as many of each class, drawn) or the ``first`` of the
     file, which are the same for every seed. The test images are others of the same file (``test_source = "train"``),
     those that follow or are drawn after it, or a random subset of the test file. ``pool`` averages squares of so many
@@ -46,6 +49,9 @@ class Images(TaskSettings):
     test_examples: int = Field(default=2000, ge=1)
     subset: Literal["random", "stratified", "first"] = "random"
     test_source: Literal["train", "test"] = "train"
+    resize: int | None = Field(
+        default=None, ge=1, le=1024, description="side of the square to which pictures are scaled; none: as they are"
+    )
     pool: int = Field(default=1, ge=1, description="side of the squares of pixels that are averaged")
     batch_size: int | None = Field(default=None, ge=1, description="images an update sees; none: all of them")
     batch_order: Literal["cyclic", "shuffled"] = "cyclic"
@@ -53,11 +59,20 @@ class Images(TaskSettings):
 
     @model_validator(mode="after")
     def _possible(self) -> Images:
-        known = [SYNTHETIC, *(name for name, one in catalogue().items() if one.load is not None)]
-        if self.dataset not in known:
+        sets = {name: one for name, one in catalogue().items() if one.load is not None and one.contents == "images"}
+        known = [SYNTHETIC, *sets, "or a path to pictures"]
+        if self.dataset not in known[:-1] and not is_path(self.dataset):
             raise ValueError(f"dataset = {self.dataset!r} is none that can be read: choose among {', '.join(known)}")
         if self.dataset == SYNTHETIC and self.train_examples + self.test_examples > MOST_SYNTHETIC:
             raise ValueError(f"of synthetic images at most {MOST_SYNTHETIC} are drawn: ask for fewer examples")
+        found = sets.get(self.dataset)
+        if found is not None and self.test_source == "test" and len(found.splits) < 2:
+            raise ValueError(f"{self.dataset} has no file of test images: set test_source = 'train'")
+        if self.resize is not None and (self.dataset == SYNTHETIC or (found is not None and not found.resizable)):
+            raise ValueError(
+                f"the images of {self.dataset} have one size and are not scaled to resize = {self.resize}: leave it "
+                "out, or take pool"
+            )
         if self.batch_size is not None and self.batch_size > self.train_examples:
             raise ValueError(
                 f"batch_size = {self.batch_size} of {self.train_examples} train_examples: make it smaller, or leave "
@@ -70,7 +85,7 @@ class Images(TaskSettings):
         if self.dataset == SYNTHETIC:
             return None
         try:
-            load(self.dataset, "train", self.directory, limit=1)
+            load(self.dataset, find(self.dataset).splits[0], self.directory, limit=1, size=self.resize)
         except DataError as error:
             return str(error)
         return None
@@ -117,7 +132,7 @@ class Images(TaskSettings):
             whole = synthetic(self.train_examples + self.test_examples, seed)
             files = {"train": whole, "test": whole}
         else:
-            files = {split: load(self.dataset, split, self.directory) for split in {"train", self.test_source}}
+            files = self._files()
         if self.dataset == SYNTHETIC or self.test_source == "train":
             count = self.train_examples + self.test_examples
             rows = self._rows(files["train"], count, seed)
@@ -131,6 +146,31 @@ class Images(TaskSettings):
                 "images takes classes and bytes (height, width) or (height, width, channels)."
             )
         return train, test, train.classes
+
+    def _files(self) -> dict[str, Samples]:
+        """Return the samples of the first split and, where they are asked for, of the second, which are tested on."""
+        splits = find(self.dataset).splits
+        wanted = {"train": splits[0]}
+        if self.test_source == "test":
+            if len(splits) < 2:
+                raise DataError(
+                    f"{self.dataset} holds no pictures to test on, in folders train and test: set task.test_source = "
+                    "'train'."
+                )
+            wanted["test"] = splits[1]
+        files = {part: load(self.dataset, split, self.directory, size=self.resize) for part, split in wanted.items()}
+        train, test = files["train"], files.get("test", files["train"])
+        if (train.classes, train.labels) != (test.classes, test.labels):
+            raise DataError(
+                f"the classes of {test.name} are not those of {train.name}: set task.test_source = 'train' to test on "
+                "other images of the classes that are trained on."
+            )
+        if train.inputs.shape[1:] != test.inputs.shape[1:]:
+            raise DataError(
+                f"the images of {test.name} have shape {test.inputs.shape[1:]} and those of {train.name} "
+                f"{train.inputs.shape[1:]}: set task.resize, or make them alike."
+            )
+        return files
 
     def _pixels(self, samples: Samples) -> Tensor:
         import torch
