@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from grokscope.errors import UsageError
 from grokscope.execution.batches import batches
 from grokscope.linalg.entropies import uniform_entropy
+from grokscope.measures.base import named
 from grokscope.papers.golechha2024 import PAPER, mnist, mnist_figures
 from grokscope.papers.golechha2024 import mnist_experiments as cells
 from grokscope.papers.golechha2024 import mnist_statistics as statistics
@@ -243,8 +244,10 @@ def test_figures_are_drawn_of_what_there_is() -> None:
     for function in (mnist_figures.progress, mnist_figures.norm_split, mnist_figures.scale_free):
         drawn = function(runs, [])
         assert drawn["data"]
-    named = [trace["name"] for trace in mnist_figures.progress([run()], [])["data"]]
-    assert "norm, 6 to 10" in named
+    legend = [trace["name"] for trace in mnist_figures.progress([run()], [])["data"]]
+    assert "norm, 6 to 10" in legend
+    # of several seeds no phases are drawn, but when they fitted and generalised
+    assert {"fitted", "generalised"} <= {trace["name"] for trace in mnist_figures.progress(runs, [])["data"]}
     assert mnist_figures.loss([run()], [])["data"] == []
     forest = mnist_figures.correlations({cells.MNIST: runs})
     labels = forest["layout"]["yaxis"]["ticktext"]
@@ -256,3 +259,8 @@ def test_figures_are_drawn_of_what_there_is() -> None:
     assert [trace["name"] for trace in both["data"]][:4] == [
         "without, train", "without, test", "with dropout, train", "with dropout, test"
     ]  # fmt: skip
+
+
+def test_measures_with_options_are_named_as_they_are_stored() -> None:
+    for name in (*cells.CURVE, cells.EXACT):
+        assert named(name).name == name

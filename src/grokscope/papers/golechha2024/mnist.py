@@ -183,7 +183,7 @@ FIGURES = (
         f"{PICTURES}:progress",
         ("test/accuracy", "weight_entropy/sum", "circuit_complexity/complexity", "sparsity/mean"),
         "Accuracies as they are; norm, entropy, complexity and sparsity each between its least and largest value in "
-        "the run, which the legend gives.",
+        "the run, which the legend gives. Vertical lines: when the seeds fitted and generalised, medians and ranges.",
     ),
     Figure(
         "norm-split",

@@ -33,9 +33,9 @@ SHARES = (0.01, 0.03, 0.3)
 """Shares of the weights that are set to 0, beside the tenth of the paper."""
 
 MEASURES = ("performance", "weights", "weight_entropy", "sparsity", "units", "dead_weights", "circuit_complexity")
-CURVE = tuple(f"circuit_complexity:share={share:g},masks=4" for share in SHARES)
+CURVE = tuple(f"circuit_complexity:masks=4,share={share:g}" for share in SHARES)
 EXTRA: dict[str, Any] = {"measures": ["norms", *CURVE], "cadence": {"per_decade": 1}}
-EXACT = "circuit_complexity:second_order=true"
+EXACT = "circuit_complexity:second_order=True"
 
 
 def named(scale: float, decay: float, reward: float) -> str:

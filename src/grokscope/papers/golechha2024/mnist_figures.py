@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 
 from grokscope.analysis.seeds import bootstrap, present
 from grokscope.papers.golechha2024 import mnist_statistics as statistics
-from grokscope.papers.golechha2024.mnist_experiments import CURVE, DROPOUT, SHARES
+from grokscope.papers.golechha2024.mnist_experiments import CURVE, DROPOUT, FITTED, GENERALISED, SHARES
 from grokscope.recipes.curves import curve_of, phase_bands
 from grokscope.recipes.grids import grid_rows
+from grokscope.recipes.readings import first
 from grokscope.report import theme
-from grokscope.report.figures import Curve, Figure, lines
+from grokscope.report.figures import Curve, Figure, Vertical, lines
 from grokscope.report.phase_diagram import phase_diagram
 from grokscope.report.runs import Run
 from grokscope.report.text import number
@@ -48,8 +50,30 @@ def progress(runs: Sequence[Run], phases: Phases) -> Figure:
     ):
         shape = np.sqrt if key == statistics.SQUARES else np.log if key == statistics.COMPLEXITY else np.asarray
         curves += [_between(one, shape) for one in curve_of(runs, key, name, colour=colour, dash=dash)]
-    title = "Three measures, the norm and the accuracy"
-    return lines(title, curves, y_title="accuracy, or share of the range", bands=phase_bands(phases))
+    return lines(
+        "Three measures, the norm and the accuracy",
+        curves,
+        y_title="accuracy, or share of the range",
+        bands=phase_bands(phases),
+        verticals=_moments(runs),
+    )
+
+
+def _moments(runs: Sequence[Run]) -> list[Vertical]:
+    """Return when several seeds fitted and generalised, medians and ranges; of one run the phases say it."""
+    if len(runs) < 2:
+        return []
+    found = []
+    for name, key, level, dash in (
+        ("fitted", statistics.TRAIN, FITTED, "dash"),
+        ("generalised", statistics.TEST, GENERALISED, "dashdot"),
+    ):
+        steps = [step for run in runs if run.has(key) and (step := first(run, key, level)) < math.inf]
+        if steps:
+            # a range of seeds that are not all there would be too narrow
+            ends = (min(steps), max(steps)) if len(steps) == len(runs) else (None, None)
+            found.append(Vertical(name, float(np.median(steps)), dash=dash, low=ends[0], high=ends[1]))  # type: ignore[arg-type]
+    return found
 
 
 def _between(curve: Curve, shape: Callable[[Any], Any]) -> Curve:
@@ -109,12 +133,19 @@ def scale_free(runs: Sequence[Run], phases: Phases) -> Figure:
     used = curve_of(runs, "weight_entropy/used_share", "share of the weights in use", module="layers.0.weight")
     curves = [
         *(replace(one, colour=ENTROPY) for one in used),
-        *curve_of(runs, statistics.CHANGE, "change of the outputs", colour=COMPLEXITY),
+        *curve_of(runs, statistics.CHANGE, "change of the outputs (right axis)", colour=COMPLEXITY, axis="right"),
         *curve_of(runs, statistics.SPARSITY, "activation sparsity", colour=SPARSITY),
         *curve_of(runs, "units/dead_mean", "units never on", colour=UNSEEN, dash="dash"),
         *curve_of(runs, "units/always_on_mean", "units always on", colour=PREDICTED, dash="dot"),
     ]
-    return lines("The same measures without the scale", curves, y_title="share", bands=phase_bands(phases))
+    return lines(
+        "The same measures without the scale",
+        curves,
+        y_title="share",
+        right_title="‖z − z′‖ / ‖z‖",
+        bands=phase_bands(phases),
+        y_range=(-0.02, 1.03),
+    )
 
 
 def loss(runs: Sequence[Run], phases: Phases) -> Figure:
