@@ -42,6 +42,7 @@ BUILTIN = {
         "matrix-completion",
         "sparse-regression",
         "images",
+        "reviews",
         "molecules",
         "student-teacher",
         "modular-addition",
@@ -51,6 +52,7 @@ BUILTIN = {
     ],
     "model": [
         "mlp",
+        "lstm",
         "graph-network",
         "diagonal-network",
         "two-layer-perceptron",
@@ -66,6 +68,7 @@ BUILTIN = {
         "activation-clamp",
         "dropout",
         "fourier-ablation",
+        "gradient-clip",
         "gradient-filter",
         "parameter-mask",
         "weight-norm",

@@ -83,6 +83,7 @@ TASKS: Registry[Any] = Registry(
         "modular-addition": "grokscope.tasks.modular:ModularAddition",
         "modular-arithmetic": "grokscope.tasks.modular:ModularArithmetic",
         "images": "grokscope.tasks.images:Images",
+        "reviews": "grokscope.tasks.reviews:Reviews",
         "molecules": "grokscope.tasks.molecules:Molecules",
         "student-teacher": "grokscope.tasks.student_teacher:StudentTeacher",
         "sparse-classification": "grokscope.tasks.linear:SparseClassification",
@@ -99,6 +100,7 @@ MODELS: Registry[Any] = Registry(
     {
         "modular-transformer": "grokscope.models.settings:ModularTransformerSettings",
         "mlp": "grokscope.models.settings:MLPSettings",
+        "lstm": "grokscope.models.lstm_settings:LSTMSettings",
         "scaled-perceptron": "grokscope.models.scaled_perceptron_settings:ScaledPerceptronSettings",
         "symmetric-factorisation": "grokscope.models.factorisation_settings:SymmetricFactorisationSettings",
         "graph-network": "grokscope.models.graph_network_settings:GraphNetworkSettings",
@@ -137,6 +139,7 @@ INTERVENTIONS: Registry[Any] = Registry(
         "activation-clamp": "grokscope.interventions.activation_clamp:ActivationClamp",
         "dropout": "grokscope.interventions.dropout:Dropout",
         "parameter-mask": "grokscope.interventions.parameter_mask:ParameterMask",
+        "gradient-clip": "grokscope.interventions.gradient_clip:GradientClip",
         "gradient-filter": "grokscope.interventions.gradient_filter:GradientFilter",
         "fourier-ablation": "grokscope.interventions.fourier_ablation:FourierAblation",
     },
