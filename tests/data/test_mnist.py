@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grokscope.data import data_directory, inventory, load, load_mnist
+from grokscope.data import data_directory, inventory, load, load_fashion_mnist, load_mnist
 from grokscope.errors import DataError, UsageError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
@@ -116,3 +116,18 @@ def test_the_real_test_split():
     assert samples.inputs.shape == (10_000, 28, 28)
     assert samples.targets[:3].tolist() == [7, 2, 1]
     assert np.bincount(samples.targets).sum() == 10_000
+
+
+def test_fashion_mnist_has_the_same_format_and_its_own_folder(tmp_path: Path):
+    put(tmp_path)
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte.gz of the data set 'fashion-mnist' was not found in"):
+        load_fashion_mnist("test", tmp_path)
+    (tmp_path / "mnist").rename(tmp_path / "fashion-mnist")
+    samples = load("fashion-mnist", "test", tmp_path)
+    np.testing.assert_array_equal(samples.inputs, IMAGES)
+    assert samples.targets.tolist() == LABELS.tolist()
+    assert (samples.name, samples.labels[9]) == ("fashion-mnist/test", "Ankle boot")
+    put(tmp_path, IMAGES, LABELS + np.uint8(1))
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").rename(tmp_path / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz")
+    with pytest.raises(DataError, match="holds the label 10, where Fashion-MNIST has 0 to 9"):
+        load_fashion_mnist("test", tmp_path)

@@ -106,6 +106,8 @@ def test_each_pass_sees_every_image_once(order: str) -> None:
     ("changes", "message"),
     [
         ({"dataset": "imdb"}, "dataset = 'imdb' is none that can be read: choose among synthetic, mnist, .* or a path"),
+        ({"dataset": "digits", "test_source": "test"}, "digits has no file of test images: set test_source = 'train'"),
+        ({"dataset": "mnist", "resize": 14}, "the images of mnist have one size and are not scaled to resize = 14"),
         ({"batch_size": 30}, "batch_size = 30 of 25 train_examples: make it smaller, or leave it out"),
         ({"train_examples": 20_000}, "of synthetic images at most 20000 are drawn: ask for fewer"),
     ],
@@ -192,3 +194,59 @@ def test_messiness_is_a_share(messiness: float) -> None:
                 "seed": 0,
             }
         )
+
+
+def folder(root: Path, sizes: tuple[int, ...] = (8, 8), splits: tuple[str, ...] = ("train", "test")) -> str:
+    """Write ten coloured pictures a class and split; the red of each tells its class and number."""
+    from PIL import Image
+
+    for split in splits:
+        for one, (name, size) in enumerate(zip(("cat", "dog"), sizes, strict=True)):
+            (root / split / name).mkdir(parents=True)
+            for number in range(10):
+                Image.new("RGB", (size, size), (100 * one + number, 0, 255)).save(root / split / name / f"{number}.png")
+    return str(root)
+
+
+def test_a_folder_of_pictures_is_a_data_set(tmp_path: Path) -> None:
+    settings = Images(dataset=folder(tmp_path), train_examples=12, test_examples=8, test_source="test", pool=4)
+    assert settings.absent() is None
+    probes = settings.build(Seeds.derive(0)).probes
+    assert (probes["train"].inputs.shape, probes["test"].inputs.shape) == ((12, 3, 2, 2), (8, 3, 2, 2))
+    train = probes["train"]
+    assert train.targets is not None
+    assert torch.equal((train.inputs[:, 0, 0, 0] * 255 >= 99).long(), train.targets)
+    assert settings.build(Seeds.derive(0)).facts.classes == 2
+
+
+def test_pictures_of_several_sizes_are_scaled(tmp_path: Path) -> None:
+    path = folder(tmp_path, (8, 9), ("train",))
+    told = Images(dataset=path, train_examples=12, test_examples=8)
+    with pytest.raises(DataError, match=r"differ in size .*: scale them on reading, with --set task.resize=SIDE"):
+        told.build(Seeds.derive(0))
+    scaled = Images(dataset=path, train_examples=12, test_examples=8, resize=4)
+    assert scaled.build(Seeds.derive(0)).probes["test"].inputs.shape == (8, 3, 4, 4)
+
+
+def test_what_is_wrong_with_pictures_is_told(tmp_path: Path) -> None:
+    absent = Images(dataset=str(tmp_path / "nowhere")).absent()
+    assert absent is not None
+    assert "nowhere does not exist: name a folder or a zip file" in absent
+    path = Path(folder(tmp_path / "one"))
+    (path / "test" / "dog").rename(path / "test" / "cow")
+    settings = {"train_examples": 4, "test_examples": 4, "test_source": "test"}
+    with pytest.raises(DataError, match=r"the classes of .*/test are not those of .*/train: set task.test_source"):
+        Images(dataset=str(path), **settings).build(Seeds.derive(0))
+    with pytest.raises(DataError, match="holds no pictures to test on, in folders train and test"):
+        Images(dataset=folder(tmp_path / "two", splits=("train",)), **settings).build(Seeds.derive(0))
+    for split, size in (("train", 8), ("test", 9)):
+        folder(tmp_path / "three", (size, size), (split,))
+    with pytest.raises(DataError, match=r"images of .*/test have shape \(9, 9, 3\) and those of .*/train \(8, 8, 3\)"):
+        Images(dataset=str(tmp_path / "three"), **settings).build(Seeds.derive(0))
+
+
+def test_the_digits_of_scikit_learn() -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    probes = Images(dataset="digits", train_examples=1000, test_examples=797).build(Seeds.derive(0)).probes
+    assert (probes["train"].inputs.shape, probes["test"].inputs.shape) == ((1000, 1, 8, 8), (797, 1, 8, 8))
+    assert float(probes["train"].inputs.max()) == 1.0

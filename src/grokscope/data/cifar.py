@@ -77,7 +77,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return images (n, 32, 32, 3) uint8 and labels (n,) int64 of one file of either version."""
     content = read_bytes(path)
     # a pickle of protocol 2 or later begins with 0x80, which is no label
-    if content[:1] == b"\x80" or content[:1] == b"(":
+    if content[:1] == b"\x80":
         pixels, labels = _from_pickle(content, path)
     else:
         pixels, labels = _from_records(content, path)
@@ -131,7 +131,7 @@ def _names(directory: str | os.PathLike[str] | None) -> tuple[str, ...]:
     except DataError:
         return THINGS
     content = read_bytes(path)
-    if content[:1] in (b"\x80", b"("):
+    if content[:1] == b"\x80":
         stored = read_batch_pickle(content, str(path)).get("label_names")
         names = stored if isinstance(stored, list) else []
     else:
