@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grokscope.analysis.landscape import grokking_window, least_loss, mismatch
+from grokscope.analysis.landscape import grokking_window, largest_norm, least_loss, mismatch
 from grokscope.errors import UsageError
 
 
@@ -68,6 +68,15 @@ def test_the_window_ends_between_norms_and_may_be_in_two_pieces() -> None:
     assert grokking_window(norms, train, test[::-1].copy(), fitted=math.exp(-4), worse=math.e) == [
         (pytest.approx(math.exp(4.5)), pytest.approx(math.exp(5)))
     ]
+
+
+def test_the_largest_norm_that_reaches_a_level() -> None:
+    norms = np.exp(np.arange(5.0))
+    accuracy = [0.1, 0.9, 0.5, 0.8, 0.4]
+    assert math.log(largest_norm(norms, accuracy, 0.7)) == pytest.approx(3.25)
+    assert math.log(largest_norm(norms, accuracy, 0.9)) == pytest.approx(1)
+    assert math.log(largest_norm(norms, accuracy, 0.4)) == pytest.approx(4)
+    assert math.isnan(largest_norm(norms, accuracy, 0.95))
 
 
 def test_where_nothing_is_fitted_there_is_no_window() -> None:

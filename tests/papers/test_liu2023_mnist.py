@@ -166,9 +166,14 @@ def test_a_forecast_is_right_where_decay_alone_moves_the_norm() -> None:
     for one in runs.values():
         one.curves["weights/sum_of_squares"][:] = (critical * math.exp(0.09)) ** 2
     found = statistics.forecasts({**runs, **cells_of()})
+    assert found["forecast_slope"] == pytest.approx(-0.86, abs=0.01)
     # 100 steps and 0.09 / (1e-3 · γ): 1900, 1000, 550, 325 of 1000 steps
     assert [found[f"ratio_{n}"] for n in range(1, 5)] == pytest.approx([1.9, 1.0, 0.55, 0.325], rel=1e-3)
     assert found["worst_factor"] == pytest.approx(1 / 0.325, rel=1e-3)
+    # accuracy 0.8 is reached at two thirds of the way from 0.9 to 0.6, in ln w: 10 · 10^(1/3)
+    found = statistics.level_forecasts({**runs, **cells_of()})
+    assert found["norm"] == pytest.approx(10 ** (4 / 3))
+    assert found["ratio_2"] == pytest.approx(0.1, rel=1e-3)  # the norm is below that already: at the fit
 
 
 # -- landscapes -----------------------------------------------------------------------------------
@@ -239,7 +244,7 @@ def test_figures_of_sweeps_and_landscapes() -> None:
     runs = {name: [one] for name, one in decayed(*[(d, 10, 100 / d) for d in (0.01, 0.1, 1, 10)]).items()}
     spheres_of = {name: [one] for name, one in cells_of().items()}
     names = [trace["name"] for trace in mnist_figures.decays({**runs, **spheres_of})["data"]]
-    assert names == ["fitted", "generalised", "slope −1", "forecast from the landscape"]
+    assert names[:4] == ["fitted", "generalised", "slope −1", "forecast by w_c"]
     assert [t["name"] for t in mnist_figures.decays(runs)["data"]] == names[:3]
     drawn = mnist_figures.forecasts({**runs, **spheres_of})
     assert "w_c of the landscape" in [trace["name"] for trace in drawn["data"]]

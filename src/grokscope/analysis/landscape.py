@@ -59,6 +59,31 @@ def least_loss(norms: Values, losses: Values) -> Minimum:
     return Minimum(float(np.exp(w[at] + lowest)), float(np.exp(loss[at] - slope**2 / (4 * bend))), True)
 
 
+def largest_norm(norms: Values, values: Values, level: float) -> float:
+    """Return the largest norm at which a quantity is at ``level`` or above, NaN where it never is.
+
+    It is linear in ln w between the norms given.
+
+    Args:
+        norms: positive and rising.
+        values: one a norm, an accuracy say.
+        level: what it is to reach.
+
+    Example:
+        >>> round(largest_norm([1.0, 10.0, 100.0], [0.1, 0.9, 0.5], 0.7), 2)
+        31.62
+    """
+    w, high = np.log(np.asarray(norms, float)), np.asarray(values, float)
+    reaching = np.flatnonzero(high >= level)
+    if not len(reaching):
+        return float("nan")
+    at = int(reaching[-1])
+    if at == len(w) - 1:
+        return float(norms[at])
+    share = (high[at] - level) / (high[at] - high[at + 1])
+    return float(np.exp(w[at] + share * (w[at + 1] - w[at])))
+
+
 def grokking_window(
     norms: Values,
     train: Values,

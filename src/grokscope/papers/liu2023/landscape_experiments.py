@@ -43,7 +43,7 @@ def constrained(
         **POOLED,
         "task.train_examples": examples["cpu"],
         "task.batch_size": 100,
-        "model.widths": [100, 100],
+        "model.widths": [128, 128],
         "optimizer.learning_rate": 2e-3,
         "learner.steps": 2000,
         "record.observe": {"every": 200, "per_decade": 3},

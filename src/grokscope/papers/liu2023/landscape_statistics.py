@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from grokscope.analysis.landscape import Minimum, grokking_window, least_loss, mismatch
+from grokscope.analysis.landscape import Minimum, grokking_window, largest_norm, least_loss, mismatch
 from grokscope.recipes.readings import last, over
 
 Runs = Mapping[str, Any]
@@ -31,6 +31,10 @@ class Landscape:
     def critical(self) -> Minimum:
         """Where the test loss is least: the critical norm w_c."""
         return least_loss(self.norms, self.test)
+
+    def reaching(self, accuracy: float) -> float:
+        """Return the largest norm whose test accuracy is so high, NaN where none is."""
+        return largest_norm(self.norms, self.test_accuracy, accuracy)
 
     @property
     def window(self) -> list[tuple[float, float]]:

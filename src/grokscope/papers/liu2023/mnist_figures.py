@@ -17,7 +17,8 @@ from grokscope.report.figures import Curve, Figure, Vertical, band, lines
 from grokscope.report.phase_diagram import phase_diagram
 from grokscope.report.runs import Run
 
-TRAIN, TEST, NORM, LAW, THEORY = "#0072B2", "#D55E00", "#000000", "#888888", "#009E73"
+TRAIN, TEST, NORM, LAW = "#0072B2", "#D55E00", "#000000", "#888888"
+THEORY, REACHING = "#009E73", "#CC79A7"
 PALETTE = ("#56B4E9", "#0072B2", "#CC79A7", "#D55E00")
 Phases = Sequence[dict[str, Any]]
 Cells = Mapping[str, Sequence[Run]]
@@ -66,15 +67,8 @@ def decays(runs: Cells) -> Figure:
         first = curves[-1]
         law = first.values[0] * first.steps[0] / first.steps
         curves.append(Curve("slope −1", first.steps, law, LAW, "dot"))
-    norms = critical_norms(spheres)
-    if norms:
-        curves += over_decays(
-            cells,
-            lambda run: forecast(run, norms.get(run.spec["seed"]["base"], np.nan)),
-            "forecast from the landscape",
-            THEORY,
-            dash="dash",
-        )
+    for name, colour, goals in forecasters(cells, spheres):
+        curves += over_decays(cells, lambda run, g=goals: _told(run, g), name, colour, dash="dash")
     return lines(
         "Fit and generalisation by weight decay", curves, x_title="weight decay γ", y_title="optimizer step", log_y=True
     )
@@ -96,32 +90,49 @@ def over_decays(cells: Cells, read: Callable[[Run], float], name: str, colour: s
     return [band(f"{name} (median, range of seeds)", at, low, middle, high, colour=colour, **style)]
 
 
-def critical_norms(spheres: Sequence[Sequence[Run]]) -> dict[int, float]:
-    """Return the norm of least test loss by seed, for seeds that have three norms or more."""
+def forecasters(cells: Cells, spheres: Sequence[Sequence[Run]]) -> list[tuple[str, str, dict[int, float]]]:
+    """Return name, colour and, by seed, the norm that each forecast waits for; nothing without landscapes.
+
+    These are the norm of least test loss, and the largest with the test accuracy that counts as generalised.
+    """
     seeds: dict[int, list[Run]] = {}
     for run in (run for some in spheres for run in some):
         seeds.setdefault(int(run.spec["seed"]["base"]), []).append(run)
-    return {seed: landscape_of(some).critical.norm for seed, some in seeds.items() if len(some) > 2}
+    lands = {seed: landscape_of(some) for seed, some in seeds.items() if len(some) > 2}
+    if not lands or not cells:
+        return []
+    level = float(next(iter(cells.values()))[0].spec["transition"]["generalise"]["level"])
+    return [
+        ("forecast by w_c", THEORY, {seed: land.critical.norm for seed, land in lands.items()}),
+        (
+            f"forecast by the norm of accuracy {level:g}",
+            REACHING,
+            {seed: land.reaching(level) for seed, land in lands.items()},
+        ),
+    ]
+
+
+def _told(run: Run, goals: Mapping[int, float]) -> float:
+    goal = goals.get(int(run.spec["seed"]["base"]), np.nan)
+    return forecast(run, goal) if np.isfinite(goal) else np.nan
 
 
 def forecasts(runs: Cells) -> Figure:
     """Return the norm over training at each weight decay, the critical norm and the forecasts."""
     cells = {name: some for name, some in runs.items() if name in DECAY_CELLS and some}
-    norms = critical_norms([some for name, some in runs.items() if name not in DECAY_CELLS])
+    known = forecasters(cells, [some for name, some in runs.items() if name not in DECAY_CELLS])
     curves: list[Curve] = []
     moments_of: list[Vertical] = []
     for colour, some in zip(PALETTE, cells.values(), strict=False):
         gamma = f"γ = {some[0].spec['optimizer']['weight_decay']:g}"
         curves += norm_of(some, gamma, colour=colour)
-        when = [forecast(run, norms[run.spec["seed"]["base"]]) for run in some if run.spec["seed"]["base"] in norms]
-        when = [step for step in when if np.isfinite(step)]
+        when = [step for step in (_told(run, known[-1][2]) for run in some) if np.isfinite(step)] if known else []
         if when:
             middle = float(np.median(when))
             moments_of.append(Vertical(f"forecast, {gamma}", middle, colour, low=min(when), high=max(when)))
-    if norms and curves:
+    for (_, colour, goals), name in zip(known, ("w_c of the landscape", "accuracy reached, landscape"), strict=False):
         steps = curves[0].steps
-        level = np.full(len(steps), float(np.median(list(norms.values()))))
-        curves.append(Curve("w_c of the landscape", steps, level, LAW, "dash"))
+        curves.append(Curve(name, steps, np.full(len(steps), np.median(list(goals.values()))), colour, "dash"))
     return lines("Norm of the weights", curves, y_title="√Σθ² (parameters)", log_y=True, verticals=moments_of)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.analysis.transitions import TransitionRule, transition
-from grokscope.papers.liu2023.landscape_statistics import landscape_of
+from grokscope.papers.liu2023.landscape_statistics import Landscape, landscape_of
 from grokscope.papers.liu2023.mnist_experiments import (
     DECAY_CELLS,
     ENTROPY_CELLS,
@@ -103,34 +103,47 @@ def by_entropy(runs: Runs) -> Values:
     return {"largest_scale": found[f"delay_{ENTROPY_SCALES[-1]:g}"], "usual_scale": found[f"delay_{SCALE:g}"], **found}
 
 
-def forecast(run: Any, critical: float) -> float:
-    """Return t_fit + ln(w_fit / w_c) / −ln(1 − ηγ), when weight decay alone reaches the critical norm w_c.
+def forecast(run: Any, goal: float) -> float:
+    """Return t_fit + ln(w_fit / w) / −ln(1 − ηγ), when weight decay alone reaches a norm w after the fit.
 
     Infinity where the run never fits.
     """
     fit, _ = moments(run)
     if not math.isfinite(fit):
         return math.inf
-    return fit + decay_steps(norm_at(run, fit), critical, float(run.spec["optimizer"]["learning_rate"]), _decay(run))
+    return fit + decay_steps(norm_at(run, fit), goal, float(run.spec["optimizer"]["learning_rate"]), _decay(run))
 
 
 def forecasts(runs: Runs) -> Values:
-    """Return by which factor, at most, the forecast from the landscape misses t_gen over the weight decays, and each.
+    """Return :func:`missed` of the forecast from the norm of the landscape's least test loss, the critical norm."""
+    return missed(runs, _land(runs).critical.norm)
 
-    The critical norm is that of the landscape's least test loss. A ratio is the forecast over what happened.
+
+def level_forecasts(runs: Runs) -> Values:
+    """Return :func:`missed` of the forecast from the largest norm at which the landscape's test accuracy is enough.
+
+    That is the accuracy from which a run counts as generalised.
     """
-    land = landscape_of([run for name, run in runs.items() if name not in DECAY_CELLS])
+    level = TransitionRule.model_validate(runs[DECAY_CELLS[0]].spec["transition"]).generalise.level
+    return missed(runs, _land(runs).reaching(level))
+
+
+def missed(runs: Runs, goal: float) -> Values:
+    """Return by which factor, at most, a forecast misses t_gen over the weight decays, and each over what happened."""
     cells = [runs[name] for name in DECAY_CELLS]
-    ratios = [forecast(run, land.critical.norm) / moments(run)[1] for run in cells]
+    told = [forecast(run, goal) if math.isfinite(goal) else math.nan for run in cells]
+    ratios = [step / moments(run)[1] for step, run in zip(told, cells, strict=True)]
     known = [ratio for ratio in ratios if math.isfinite(ratio) and ratio > 0]
-    worst = max(max(ratio, 1 / ratio) for ratio in known) if len(known) == len(ratios) else None
-    logs = [math.log(_decay(run)) for run in cells]
     return {
-        "worst_factor": worst,
-        "forecast_slope": slope(logs, [math.log(forecast(run, land.critical.norm)) for run in cells]),
-        "critical_norm": land.critical.norm,
+        "worst_factor": max(max(ratio, 1 / ratio) for ratio in known) if len(known) == len(ratios) else None,
+        "forecast_slope": slope([math.log(_decay(run)) for run in cells], np.log(told).tolist()),
+        "norm": goal,
         **{f"ratio_{number}": ratio for number, ratio in enumerate(ratios, 1)},
     }
+
+
+def _land(runs: Runs) -> Landscape:
+    return landscape_of([run for name, run in runs.items() if name not in DECAY_CELLS])
 
 
 def _decay(run: Any) -> float:
