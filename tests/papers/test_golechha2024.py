@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+import grokscope as gs
 from grokscope.errors import UsageError
 from grokscope.execution.batches import batches
 from grokscope.linalg.entropies import uniform_entropy
@@ -17,6 +18,7 @@ from grokscope.measures.base import named
 from grokscope.papers.golechha2024 import PAPER, mnist, mnist_figures
 from grokscope.papers.golechha2024 import mnist_experiments as cells
 from grokscope.papers.golechha2024 import mnist_statistics as statistics
+from grokscope.rng import generator
 from grokscope.spec import resolve
 
 STEPS = np.array([0, 1, 10, 100, 1000, 10_000, 100_000])
@@ -153,18 +155,28 @@ def test_dropout_is_held_against_the_run_without() -> None:
     assert found["without"] > 50
 
 
-def test_pooled_correlations_have_the_claimed_sign() -> None:
+def test_correlations_over_cells_are_of_all_observations_together() -> None:
     wiggly = np.array([100.0, 100, 100, 100, 81, 90, 36])
     some = [run(weights__sum_of_squares=wiggly, sparsity__mean=LATE) for _ in range(2)]
     found = statistics.better_than_norm({cells.MNIST: some, cells.INCREASING: some[:1]})
     assert found["runs"] == 3
-    assert found["norm"] == pytest.approx(0.8)
+    assert found["within_norm"] == pytest.approx(-0.8)
+    assert found["norm"] == pytest.approx(-0.8)
     assert found["gain_entropy"] == pytest.approx(0.2)
     assert found["weakest_gain"] == pytest.approx(0.2)
-    assert found["partial_sparsity"] == pytest.approx(1)
-    assert found["same_sign_complexity"] == 1
+    # of test accuracy nothing is left but itself: −1 for what is said to fall, 1 for what is said to rise
+    assert [found[f"partial_{name}"] for name in statistics.MEASURES] == pytest.approx([1, 1, 1])
+    falls = statistics.better_than_norm({cells.MNIST: [run(weights__sum_of_squares=wiggly, sparsity__mean=-LATE)]})
+    assert falls["partial_sparsity"] == pytest.approx(-1)
     none = statistics.better_than_norm({cells.MNIST: [run(train__accuracy=np.zeros(7))]})
     assert none["weakest_gain"] is None
+    # within each run norm and accuracy go together; over both they do not
+    high = run(weights__sum_of_squares=np.array([900.0, 900, 900, 900, 800, 700, 600]))
+    low = run(test__accuracy=LATE - 0.19)
+    both = statistics.better_than_norm({cells.MNIST: [low], cells.INCREASING: [high]})
+    assert both["within_norm"] == pytest.approx(-1)
+    ranks = spearmanr([100, 81, 49, 36, 900, 800, 700, 600], [0.01, 0.11, 0.66, 0.71, 0.2, 0.3, 0.85, 0.9])[0]
+    assert both["norm"] == pytest.approx(ranks)
 
 
 def test_dead_weights_grow_exponentially_and_then_in_a_line() -> None:
@@ -197,6 +209,24 @@ def test_adamw_written_out_moves_dead_weights_as_predicted(reward: float) -> Non
     given = {"bound": bound, "start": float(np.linalg.norm(weights)), "rate": rate, "decay": decay, "epsilon": 1e-8}
     found = statistics.dead_norm(np.array([0.0, 1500.0]), reward=reward, **given)
     assert found[1] == pytest.approx(float(np.linalg.norm(now)), rel=0.02)
+
+
+def test_a_start_of_the_published_size_has_the_entropy_of_the_specification() -> None:
+    tree = PAPER.tree(cells.MNIST, "paper")
+    tree["task"] |= {"dataset": "synthetic", "train_examples": 20, "test_examples": 20, "test_source": "train"}
+    spec = resolve(tree, seed=0)
+    facts = spec.task.build(spec.seed).facts
+    assert spec.model is not None
+    model = spec.model.build(facts, generator(spec.seed.init, "init"))
+    rows = {
+        key: value for key, module, value in gs.evaluate("weight_entropy", gs.Snapshot.of(model)).rows if not module
+    }
+    assert rows["weight_entropy/first"] == pytest.approx(39261.89, rel=0.01)
+    assert rows["weight_entropy/sum"] == pytest.approx(39261.89 + 12102.47 + 605.12, rel=0.01)
+    norm = math.sqrt(sum(float(one.detach().double().square().sum()) for one in model.parameters()))
+    # of U(−a, a) the mean square is a²/3, a² = 64/fan-in: weights and biases of each layer
+    expected = 64 / 3 * (200 * (1 + 1 / 784) + 200 * (1 + 1 / 200) + 10 * (1 + 1 / 200))
+    assert norm == pytest.approx(math.sqrt(expected), rel=0.01)
 
 
 def test_the_closed_form_of_the_start_is_that_of_the_specification() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.analysis.seeds import bootstrap, present
+from grokscope.analysis.seeds import interval, present
 from grokscope.papers.golechha2024 import mnist_statistics as statistics
 from grokscope.papers.golechha2024.mnist_experiments import CURVE, DROPOUT, FITTED, GENERALISED, SHARES
 from grokscope.recipes.curves import curve_of, phase_bands
@@ -180,20 +180,24 @@ def dropout(by_experiment: Mapping[str, Sequence[Run]]) -> Figure:
 
 
 def correlations(by_experiment: Mapping[str, Sequence[Run]]) -> Figure:
-    """Return rank correlations with test accuracy, plain and given the norm: runs, their median and its interval."""
-    rows = [statistics.correlations(run) for runs in by_experiment.values() for run in runs if _known(run)]
+    """Return rank correlations with test accuracy: within runs, and over the cells of a seed given the norm."""
+    every = [run for runs in by_experiment.values() for run in runs if _known(run)]
+    seeds: dict[int, list[Run]] = {}
+    for run in every:
+        seeds.setdefault(run.spec["seed"]["base"], []).append(run)
+    within = [statistics.correlations(run) for run in every]
+    over = [statistics.over_cells(runs) for runs in seeds.values()]
     data: list[dict[str, Any]] = []
     shown: list[str] = []
     for name, told in NAMES.items():
-        kinds = [(name, told, TRAIN)]
+        kinds = [(within, name, told, TRAIN)]
         if name != "norm":
-            kinds.append((f"partial_{name}", f"{told}, given the norm", TEST))
-        for key, label, colour in kinds:
+            kinds.append((over, f"partial_{name}", f"{told}, given the norm", TEST))
+        for rows, key, label, colour in kinds:
             values = present([row.get(key) for row in rows])
             if values:
                 data += _forest(values, label, len(shown), colour)
                 shown.append(label)
-    places = list(range(len(shown)))
     layout = theme.layout(
         "How the measures go with test accuracy after the fit",
         height=140 + 38 * max(len(shown), 1),
@@ -202,7 +206,7 @@ def correlations(by_experiment: Mapping[str, Sequence[Run]]) -> Figure:
         xaxis=theme.axis(
             "rank correlation with test accuracy", range=[-1.05, 1.05], zeroline=True, zerolinecolor="#888888"
         ),
-        yaxis=theme.axis("", tickvals=places, ticktext=shown, range=[len(shown) - 0.5, -0.5]),
+        yaxis=theme.axis("", tickvals=list(range(len(shown))), ticktext=shown, range=[len(shown) - 0.5, -0.5]),
     )
     return {"data": data, "layout": layout}
 
@@ -214,10 +218,10 @@ def _known(run: Run) -> bool:
 def _forest(values: list[float], label: str, place: int, colour: str) -> list[dict[str, Any]]:
     """Return a dot for each run, and the median with its interval."""
     middle = float(np.median(values))
-    ends = bootstrap(lambda some: float(np.median(some)), values) or (middle, middle)
+    ends = interval(values) or (middle, middle)
     # dots of equal height hide one another
     offsets = np.linspace(-0.2, 0.2, len(values)) if len(values) > 1 else np.zeros(1)
-    told = f"{label}: {middle:.2f} [{ends[0]:.2f}, {ends[1]:.2f}], {len(values)} runs"
+    told = f"{label}: {middle:.2f} [{ends[0]:.2f}, {ends[1]:.2f}], of {len(values)}"
     dots = {
         "type": "scatter", "mode": "markers", "x": values, "y": (place + offsets).tolist(), "name": label,
         "marker": {"size": 5, "color": theme.translucent(colour, 0.45)}, "hovertemplate": "%{x:.2f}<extra></extra>",

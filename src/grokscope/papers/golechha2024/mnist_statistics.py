@@ -312,18 +312,30 @@ def closed_form(runs: Runs) -> Values:
 
 
 def correlations(run: Any) -> Values:
-    """Return the rank correlations of a run's measures and norm with test accuracy after the fit.
+    """Return the rank correlations of a run's measures and norm with test accuracy after the fit, and its leads.
 
-    By name: the plain correlation, with ``partial_`` that given the norm, with ``lead_`` how many decades before test
-    accuracy the measure has made half of its way.
+    By name, with ``lead_`` before it for how many decades before test accuracy the measure has made half of its way.
     """
-    accuracy, squares = after_fit(run, TEST, SQUARES)
-    found: Values = {"norm": rank_correlation(squares, accuracy)}
+    found: Values = {"norm": rank_correlation(*after_fit(run, SQUARES, TEST))}
     for name, (key, _) in {**MEASURES, **COMPANIONS}.items():
-        values, accuracy, squares = after_fit(run, key, TEST, SQUARES)
+        found[name] = rank_correlation(*after_fit(run, key, TEST))
+        found[f"lead_{name}"] = lead(run, key)
+    return found
+
+
+def over_cells(runs: Sequence[Any]) -> Values:
+    """Return the rank correlations with test accuracy over the observations after the fit of all runs together.
+
+    By name, with ``partial_`` before it for that given the norm. Cells differ in start, decay and reward, so that the
+    norm is not tied to the step, as it is within a run.
+    """
+    keys = [TEST, SQUARES, *(key for key, _ in {**MEASURES, **COMPANIONS}.values())]
+    parts = [after_fit(run, *keys) for run in runs]
+    accuracy, squares, *measures = (np.concatenate([part[index] for part in parts]) for index in range(len(keys)))
+    found: Values = {"norm": rank_correlation(squares, accuracy)}
+    for name, values in zip({**MEASURES, **COMPANIONS}, measures, strict=True):
         found[name] = rank_correlation(values, accuracy)
         found[f"partial_{name}"] = partial_correlation(values, accuracy, squares)
-        found[f"lead_{name}"] = lead(run, key)
     return found
 
 
@@ -341,29 +353,29 @@ def lead(run: Any, key: str) -> float | None:
 
 
 def better_than_norm(runs: Pool) -> Values:
-    """Return how much stronger the measures correlate with test accuracy than the norm, medians over cells and seeds.
+    """Return how the measures correlate with test accuracy over the cells and seeds of the grid, beside the norm.
 
-    ``gain_…`` is the median of |ρ_measure| − |ρ_norm|, ``partial_…`` of the partial correlation given the norm with the
-    sign that is claimed for it, ``weakest_…`` the least of both over the three measures, ``lead_…`` as in
-    :func:`correlations`; ``same_sign_…`` is the share of runs in which the measure goes the way that is claimed.
+    ``gain_…`` is |ρ_measure| − |ρ_norm| and ``partial_…`` the correlation given the norm times the sign that is claimed
+    for it, both by :func:`over_cells`; ``weakest_gain`` is the least over the three measures. ``within_…`` is the
+    median over runs of the correlation within a run, ``lead_…`` that of :func:`lead`.
     """
-    rows = [correlations(run) for some in runs.values() for run in some]
-    found: Values = {"norm": _middle([_size(row["norm"]) for row in rows])}
+    every = [run for some in runs.values() for run in some]
+    together, each = over_cells(every), [correlations(run) for run in every]
+    found: Values = {"norm": together["norm"], "within_norm": _middle([row["norm"] for row in each])}
     for name, (_, sign) in {**MEASURES, **COMPANIONS}.items():
-        pairs = [(row[name], row["norm"]) for row in rows]
-        found[f"gain_{name}"] = _middle([abs(a) - abs(b) for a, b in pairs if a is not None and b is not None])
-        found[f"partial_{name}"] = _middle([sign * one for row in rows if (one := row[f"partial_{name}"]) is not None])
-        found[f"lead_{name}"] = _middle([row[f"lead_{name}"] for row in rows])
-        known = [a for a, _ in pairs if a is not None]
-        found[f"same_sign_{name}"] = float(np.mean([sign * a > 0 for a in known])) if known else None
-    for kind in ("gain", "partial"):
-        each = [found[f"{kind}_{name}"] for name in MEASURES]
-        found[f"weakest_{kind}"] = None if None in each else min(one for one in each if one is not None)
-    return {"runs": float(len([row for row in rows if row["norm"] is not None])), **found}
+        found[name] = together[name]
+        found[f"gain_{name}"] = _stronger(together[name], together["norm"])
+        partial = together[f"partial_{name}"]
+        found[f"partial_{name}"] = None if partial is None else sign * partial
+        found[f"within_{name}"] = _middle([row[name] for row in each])
+        found[f"lead_{name}"] = _middle([row[f"lead_{name}"] for row in each])
+    gains = [found[f"gain_{name}"] for name in MEASURES]
+    found["weakest_gain"] = None if None in gains else min(one for one in gains if one is not None)
+    return {"runs": float(len([row for row in each if row["norm"] is not None])), **found}
 
 
-def _size(value: float | None) -> float | None:
-    return None if value is None else abs(value)
+def _stronger(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else abs(one) - abs(other)
 
 
 def _middle(values: Sequence[float | None]) -> float | None:
