@@ -153,6 +153,8 @@ def test_dropout_is_held_against_the_run_without() -> None:
     assert found["delay_ratio"] == pytest.approx(10 ** (1 + 0.7 / 0.8) / 10**1.9)
     assert found["without"] is not None
     assert found["without"] > 50
+    assert found["fit_ratio"] == pytest.approx(1)
+    assert found["generalise_ratio"] == pytest.approx(10 ** (1 + 0.7 / 0.8) / (1000 * 10 ** (0.5 / 0.55)))
 
 
 def test_correlations_over_cells_are_of_all_observations_together() -> None:

@@ -290,15 +290,14 @@ def sparsity_waits(runs: Runs) -> Values:
 
 
 def dropout_removes_delay(runs: Runs) -> Values:
-    """Return the delay ratio with dropout and without."""
-    run = runs[DROPOUT]
-    return {
-        "delay_ratio": delay(run),
-        "without": delay(runs[MNIST]),
-        "fit_step": first(run, TRAIN, FITTED),
-        "generalise_step": first(run, TEST, GENERALISED),
-        "test_accuracy": last(run, TEST),
-    }
+    """Return the delay ratio with dropout and without, and how much later it generalises and fits with it."""
+    run, other = runs[DROPOUT], runs[MNIST]
+    later = {}
+    for name, key, level in (("generalise", TEST, GENERALISED), ("fit", TRAIN, FITTED)):
+        step, without = first(run, key, level), first(other, key, level)
+        later[f"{name}_ratio"] = step / without if math.isfinite(without) else None
+        later[f"{name}_step"] = step
+    return {"delay_ratio": delay(run), "without": delay(other), **later, "test_accuracy": last(run, TEST)}
 
 
 def closed_form(runs: Runs) -> Values:
