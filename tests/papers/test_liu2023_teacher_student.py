@@ -143,6 +143,24 @@ def test_the_forecast_is_the_time_of_a_bare_decay() -> None:
     assert statistics.forecast(never, 10.0) == {name: None}
 
 
+def test_the_landscape_foresees_a_bare_decay() -> None:
+    # 95 % is halfway, in the logarithm, between a norm with 100 % and one with 90 %: √2 times 8
+    runs: Any = {cells.held(scale): at_norm(scale, 1e-4, 0.1) for scale in (0.5, 1.0, 2.0)}
+    for scale, share in ((0.5, 0.2), (1.0, 1.0), (2.0, 0.9)):
+        runs[cells.held(scale)].curves["threshold_accuracy/test@0.01"] = np.full(6, share)
+    assert statistics.largest_accurate_norm(list(runs.values())) == pytest.approx(8 * math.sqrt(2))
+    norm = 8 * math.sqrt(2)
+    for decay in (0.1, 1.0):
+        run = accurate(1, 10_000, decay=decay, weights__sum_of_squares=np.full(6, (2 * norm) ** 2))
+        runs[cells.named(2.0, decay)] = run
+    found = statistics.landscape_forecast(runs)
+    assert found["forecast_0.1"] == pytest.approx(1 + math.log(2) / 1e-4, rel=1e-3)
+    # at ten times the decay the forecast is a tenth, the curve is the same
+    assert found["worst_factor"] == pytest.approx(found["generalise_step_1"] / found["forecast_1"])  # type: ignore[operator]
+    runs[cells.held(2.0)].curves["threshold_accuracy/test@0.01"] = np.full(6, 0.96)
+    assert statistics.landscape_forecast(runs) == {"worst_factor": None}
+
+
 def test_a_landscape_is_drawn_with_its_window_and_its_minimum() -> None:
     shape = {0.25: (1.0, 1.0), 0.5: (0.1, 0.2), 1.0: (1e-4, 0.1), 2.0: (1e-4, 0.2), 4.0: (1e-4, 0.8)}
     runs: Any = {cells.held(scale): [at_norm(scale, *losses)] for scale, losses in shape.items()}
@@ -154,6 +172,9 @@ def test_a_landscape_is_drawn_with_its_window_and_its_minimum() -> None:
         cells.named(2.0, decay): [accurate(100, 1000, decay=decay, weights__sum_of_squares=np.full(6, 400.0))]
         for decay in (0.1, 1.0)
     }
+    for scale in shape:
+        share = 1.0 if scale <= 1 else 0.0
+        runs[cells.held(scale)][0].curves["threshold_accuracy/test@0.01"] = np.full(6, share)
     for some in swept.values():
         some[0].spec["transition"] = cells.RULE.model_dump(mode="json")
     both = teacher_student_figures.by_decay({**swept, **runs})
@@ -173,7 +194,7 @@ def test_the_experiments_are_the_papers() -> None:
     held = resolve(PAPER.tree(cells.held(10.0), "paper"))
     assert [part.norm for part in held.interventions] == ["initial"]  # type: ignore[attr-defined]
     assert len(cells.NORMS) == 11
-    assert {claim.id for claim in PAPER.claims} == {"C1b", "C4b", "C5b", "C7"}
+    assert {claim.id for claim in PAPER.claims} == {"C1b", "C4b", "C5b", "C7", "B3b"}
     for claim in PAPER.claims:
         assert callable(claim.function())
 

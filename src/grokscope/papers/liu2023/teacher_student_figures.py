@@ -9,7 +9,7 @@ import numpy as np
 
 from grokscope.analysis.landscape import grokking_window, least_loss
 from grokscope.papers.liu2023.teacher_student_experiments import LANDSCAPE, THRESHOLDS
-from grokscope.papers.liu2023.teacher_student_statistics import forecast, landscape
+from grokscope.papers.liu2023.teacher_student_statistics import forecast, landscape, largest_accurate_norm
 from grokscope.recipes.curves import curve_of, phase_bands
 from grokscope.recipes.grids import grid_rows
 from grokscope.recipes.readings import last
@@ -56,11 +56,11 @@ def norm(runs: Sequence[Run], phases: Phases) -> Figure:
 def by_decay(runs: Mapping[str, Sequence[Run]]) -> Figure:
     """Return when the runs of a sweep fitted and generalised over weight decay, and what the norm's decay says.
 
-    The dashed line has w_c from the runs of the landscape, where there are any.
+    The dashed line has the norm to come to from the runs of the landscape, where there are any.
     """
     swept, held = _parted(runs)
-    least = _least_norm(held)
-    rows = grid_rows(swept, (DECAY,), theory=None if least is None else lambda run: forecast(run, least))
+    norm = _norm_to_reach(held)
+    rows = grid_rows(swept, (DECAY,), theory=None if norm is None else lambda run: forecast(run, norm))
     return phase_diagram("Fit and generalisation by weight decay", rows, (DECAY,), labels=LABELS)
 
 
@@ -89,7 +89,9 @@ def reduced_losses(runs: Mapping[str, Sequence[Run]]) -> Figure:
     middle = [np.median([getattr(one, key) for one in each], axis=0).tolist() for key in ("train", "test")]
     enough = len(norms) >= 3
     least = least_loss(norms.tolist(), middle[1]) if enough else None
-    windows = grokking_window(norms.tolist(), *middle) if enough else []
+    windows = (
+        [] if least is None else [ends for ends in grokking_window(norms.tolist(), *middle) if ends[1] > least.norm]
+    )
     return lines(
         "Reduced losses",
         curves,
@@ -124,13 +126,9 @@ def _parted(runs: Mapping[str, Sequence[Run]]) -> tuple[dict[str, Sequence[Run]]
     return {name: some for name, some in runs.items() if name not in held}, held
 
 
-def _least_norm(held: Mapping[str, Sequence[Run]]) -> float | None:
-    """Return w_c, the median over seeds of the norm at which test loss is least; None unless it is inside."""
-    found = []
-    for some in _by_seed(held):
-        one = landscape(some)
-        if len(one.norms) >= 3 and (least := least_loss(one.norms.tolist(), one.test.tolist())).interior:
-            found.append(least.norm)
+def _norm_to_reach(held: Mapping[str, Sequence[Run]]) -> float | None:
+    """Return the largest norm at which test data are within the threshold, the median over seeds; None without one."""
+    found = [norm for some in _by_seed(held) if (norm := largest_accurate_norm(some)) is not None]
     return float(np.median(found)) if found else None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from grokscope.analysis.landscape import grokking_window, least_loss, mismatch
 from grokscope.papers.liu2023.teacher_student_experiments import (
     DECAYS,
+    LANDSCAPE,
     LEVEL,
     MAIN,
     SWEEP,
@@ -88,7 +89,7 @@ def _shape(norms: np.ndarray, train: np.ndarray, test: np.ndarray, usual: float)
     given = [values.tolist() for values in (norms, train, test)]
     least = least_loss(given[0], given[2])
     above = train[norms > least.norm]
-    windows = grokking_window(*given)
+    windows = [ends for ends in grokking_window(*given) if ends[1] > least.norm]
     return {
         "train_share": float(above.max() / train.max()) if len(above) else None,
         "ends": float(min(test[0], test[-1]) / test.min()),
@@ -181,19 +182,54 @@ def small_start(runs: Runs) -> Values:
     }
 
 
-def forecast(run: Any, least_norm: float) -> dict[str, float | None]:
-    """Return when weight decay alone has taken the norm from that at the fit to w_c, as a step; None if it cannot.
+def largest_accurate_norm(runs: Sequence[Any]) -> float | None:
+    """Return the largest norm of a landscape at which 95 % of the test examples are within the looser threshold.
 
-    Source: Liu et al. 2023, Sec. 2; the norm at the fit is the run's own, w_c that of a landscape.
+    Between two norms the share is linear in the logarithm of the norm. None where there is none, or it is the largest.
     """
-    name = "norm decays to w_c (theory)"
+    ordered = sorted(runs, key=lambda run: last(run, "weights/sum_of_squares"))
+    norms = [0.5 * math.log(last(run, "weights/sum_of_squares")) for run in ordered]
+    shares = [last(run, f"threshold_accuracy/test@{LOOSE}") for run in ordered]
+    inside = [index for index, share in enumerate(shares) if share >= LEVEL]
+    if not inside or inside[-1] == len(shares) - 1:
+        return None
+    at = inside[-1]
+    along = (shares[at] - LEVEL) / (shares[at] - shares[at + 1])
+    return math.exp(norms[at] + along * (norms[at + 1] - norms[at]))
+
+
+def forecast(run: Any, norm: float) -> dict[str, float | None]:
+    """Return when weight decay alone has taken the norm from that at the fit to ``norm``, as a step; None for never.
+
+    Source: Liu et al. 2023, Sec. 2, where it is w_c. As an accuracy by threshold is passed before the loss is least,
+    ``norm`` is here the largest at which the landscape passes it.
+    """
+    name = "norm decays to that of the landscape (theory)"
     fit = fitted(run)
     square = value_at(run, "weights/sum_of_squares", fit)
     if not math.isfinite(square):
         return {name: None}
     optimizer = run.spec["optimizer"]
-    steps = decay_steps(math.sqrt(square), least_norm, optimizer["learning_rate"], optimizer["weight_decay"])
+    steps = decay_steps(math.sqrt(square), norm, optimizer["learning_rate"], optimizer["weight_decay"])
     return {name: fit + steps if math.isfinite(steps) else None}
+
+
+def landscape_forecast(runs: Runs) -> Values:
+    """Return by what factor the landscape's forecast of the step of generalising is wrong at most over weight decays.
+
+    ``norm`` is that of the landscape, ``forecast_…`` and ``generalise_step_…`` are by weight decay. No value where the
+    landscape has no such norm, infinity where a run does not generalise.
+    """
+    norm = largest_accurate_norm([run for name, run in runs.items() if name.startswith(LANDSCAPE)])
+    if norm is None:
+        return {"worst_factor": None}
+    factors, found = [], {}
+    for decay in _sweep(runs):
+        run = runs[named(SWEEP_SCALE, decay)]
+        [foreseen], late = forecast(run, norm).values(), generalised(run)
+        found |= {f"forecast_{decay:g}": foreseen, f"generalise_step_{decay:g}": late}
+        factors.append(math.inf if foreseen is None else max(foreseen / late, late / foreseen))
+    return {"worst_factor": max(factors), "norm": norm, **found}
 
 
 def _sweep(runs: Runs) -> list[float]:
