@@ -16,7 +16,7 @@ SCALE = 8.0
 """α of all runs but those of the sweeps over it."""
 DECAYS = {"paper": (0.1, 0.2, 0.5, 1.0), "cpu": (0.02, 0.03, 0.05, 0.08)}
 """The weight decays of `mnist-decay-1` and so on, rising."""
-EXAMPLES = {"paper": (100, 500, 2000, 5000), "cpu": (100, 1000, 2000)}
+EXAMPLES = {"paper": (50, 200, 500, 2000, 5000), "cpu": (50, 200, 1000)}
 SCALES = (1.0, 2.0, 4.0)
 ENTROPY_SCALES = (1.0, 8.0, 30.0, 100.0)
 
@@ -117,10 +117,11 @@ def examples(count: int) -> Experiment:
     return images(
         f"{MNIST}-examples-{count}",
         f"MNIST, {count} training images",
-        cpu={**SWEEP, "task.train_examples": count},
+        cpu={**SWEEP, "task.train_examples": count, "task.batch_size": min(count, SWEEP["task.batch_size"])},
         minutes=0.2,
-        batch=f"{MNIST}-sizes",
-        task={"train_examples": count},
+        # of other batches: no member of the same ensemble
+        batch=f"{MNIST}-sizes" if count >= SWEEP["task.batch_size"] else f"{MNIST}-few",
+        task={"train_examples": count, "batch_size": min(count, TASK["batch_size"])},
     )
 
 
