@@ -1,4 +1,4 @@
-"""Reviews as sequences of words: which are taken, how they are split and batched, what is told where something is off."""
+"""Reviews as sequences of words: which are taken, how they are split and batched, what is told if one cannot."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_what_the_file_lacks_is_told(tmp_path: Path) -> None:
 
 def test_texts_without_words_are_told(tmp_path: Path) -> None:
     settings = Reviews(directory=str(imdb(tmp_path, ["1984 the"] * 8)), examples=8)
-    with pytest.raises(DataError, match="the 6 reviews of imdb/train.* to train on hold no word that is kept"):
+    with pytest.raises(DataError, match=r"the 6 reviews of imdb/train.* to train on hold no word that is kept"):
         settings.build(Seeds.derive(0))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,8 @@ class LSTM(nn.Module):
             raise UsageError("an lstm reads sequences of tokens, and this task has none: change task.name.")
         width, hidden = settings.embedding_width, settings.hidden_width
         self.paired = facts.classes == 2
-        self.embedding = nn.utils.skip_init(nn.Embedding, facts.sequence.vocabulary, width)
+        embedding: Any = nn.utils.skip_init(nn.Embedding, facts.sequence.vocabulary, width)
+        self.embedding = embedding
         self.layers = nn.ModuleList(Layer(hidden if number else width, hidden) for number in range(settings.layers))
         self.readout = nn.utils.skip_init(nn.Linear, hidden, 1 if self.paired else facts.outputs)
         self.at_embedding = nn.Identity()
@@ -111,8 +112,8 @@ class LSTM(nn.Module):
             above, at_end = None, moved @ own["readout.weight"]
             for number in reversed(range(len(self.layers))):
                 below = passes[number - 1].hidden[:, 1:] if number else embedded
-                weights = [own[f"layers.{number}.{name}"] for name in LAYER[:2]]
-                gradients, above = backward(passes[number], below, *weights, above, at_end)
+                weight_ih, weight_hh = (own[f"layers.{number}.{name}"] for name in LAYER[:2])
+                gradients, above = backward(passes[number], below, weight_ih, weight_hh, above, at_end)
                 at_end = None
                 found |= {f"layers.{number}.{name}": one for name, one in zip(LAYER, gradients, strict=True)}
             assert above is not None

@@ -96,7 +96,7 @@ class Reviews(TaskSettings):
         samples, rows = self._rows(seeds.split)
         targets = samples.targets[rows]
         trained = stratified(targets, self.train_fraction)
-        texts = [words(samples.inputs[row]) for row in rows]
+        texts = [words(str(samples.inputs[row])) for row in rows]
         tokens = vocabulary((text for text, own in zip(texts, trained, strict=True) if own), self.vocabulary)
         if not tokens:
             raise DataError(

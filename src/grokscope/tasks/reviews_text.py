@@ -11,22 +11,22 @@ import numpy as np
 from grokscope.data import Samples
 from grokscope.rng import generator
 
-STOP_WORDS = frozenset(
-    """
-    a an the this that these those
-    i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she her hers
-    herself it its itself they them their theirs themselves who whom whose which what
-    am is are was were be been being have has had having do does did doing done will would shall should can could may
-    might must
-    and or but nor so if because as until while though although than then whether since unless
-    of at by for with without about against between into through during before after above below to from up down in
-    out on off over under upon within toward towards onto
-    again further once here there when where why how all any both each few more most other some such no not only own
-    same too very just now also
-    im ive id ill youre youve hes shes theyre theyve weve thats theres whats lets
-    dont doesnt didnt isnt arent wasnt werent hasnt havent hadnt wont wouldnt cant couldnt shouldnt mustnt
-    """.split()
-)
+FUNCTION_WORDS = """
+a an the this that these those
+i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she her hers
+herself it its itself they them their theirs themselves who whom whose which what
+am is are was were be been being have has had having do does did doing done will would shall should can could may
+might must
+and or but nor so if because as until while though although than then whether since unless
+of at by for with without about against between into through during before after above below to from up down in
+out on off over under upon within toward towards onto
+again further once here there when where why how all any both each few more most other some such no not only own
+same too very just now also
+im ive id ill youre youve hes shes theyre theyve weve thats theres whats lets
+dont doesnt didnt isnt arent wasnt werent hasnt havent hadnt wont wouldnt cant couldnt shouldnt mustnt
+"""
+
+STOP_WORDS = frozenset(FUNCTION_WORDS.split())
 """English function words, those with an apostrophe written without it: 177 words that say little of a film."""
 
 NO_LETTERS = re.compile(r"[\W\d_]+")
@@ -65,7 +65,7 @@ def sequences(reviews: Sequence[Sequence[str]], tokens: Mapping[str, int], lengt
     """Return the first ``length`` known words of each review, padded on the left, int64 (reviews, length).
 
     Example:
-        >>> sequences([["good", "unheard", "film"], ["film", "film", "film", "bad"]], {"film": 1, "good": 2}, 3).tolist()
+        >>> sequences([["good", "new", "film"], ["film", "film", "film", "bad"]], {"film": 1, "good": 2}, 3).tolist()
         [[0, 2, 1], [1, 1, 1]]
     """
     found = np.full((len(reviews), length), PADDING, np.int64)
@@ -77,9 +77,9 @@ def sequences(reviews: Sequence[Sequence[str]], tokens: Mapping[str, int], lengt
 
 
 def stratified(targets: np.ndarray, share: float) -> np.ndarray:
-    """Return which entries are drawn first, bool (n,): ⌊share · n⌋ of them, of each class as near to ``share`` as can be.
+    """Return which entries are chosen, bool (n,): ⌊share · n⌋, of each class its share, rounded down or up.
 
-    The first of each class are taken, so that who wants a random part shuffles before.
+    They are the first of each class, so that who wants a random part shuffles before.
 
     Example:
         >>> stratified(np.array([0, 0, 1, 1, 0, 0]), 0.5).tolist()
