@@ -38,7 +38,7 @@ MAIN = named(12, MIDDLE)
 PROBED = tuple(named(12, examples) for examples in (SMALL, MIDDLE, LARGE))
 """The runs whose layers are probed."""
 
-CPU_STEPS = 20_000
+CPU_STEPS = 12_000
 
 
 def images(depth: int, examples: int, decay: float = 0.01) -> Experiment:
@@ -87,7 +87,7 @@ def images(depth: int, examples: int, decay: float = 0.01) -> Experiment:
                 "model.widths": [64] * (depth - 1),
                 "model.initial_scale": 3.5,
                 "optimizer.learning_rate": 3e-3,
-                "optimizer.weight_decay": 1.5 * decay,
+                "optimizer.weight_decay": round(3 * decay, 6),
                 "learner.steps": CPU_STEPS,
                 "numerics.dtype": "float32",
                 "record.observe": {"per_decade": 12},
@@ -102,13 +102,13 @@ def images(depth: int, examples: int, decay: float = 0.01) -> Experiment:
             "extra": [{"measures": measured, "cadence": {"per_decade": 15}}],
             "checkpoints": {"per_decade": 1},
         },
-        minutes={"smoke": 0.05, "cpu": 0.15 * depth, "paper": 20.0 * depth},
+        minutes={"smoke": 0.05, "cpu": 0.1 * depth, "paper": 20.0 * depth},
         cell_of=None if name == MAIN else MAIN,
         batch=f"depth-{depth}",
     )
 
 
-def moments(last: int, first: int = 50, per_decade: int = 12) -> list[int]:
+def moments(last: int, first: int = 10, per_decade: int = 12) -> list[int]:
     """Return steps from ``first`` to ``last``, evenly spread in their logarithm.
 
     Example:

@@ -119,7 +119,7 @@ def profile(runs: Sequence[Run], phases: Phases) -> Figure:
     key, layers = f"{RANK}/numerical", layers_of(run)
     having = [layer for layer in layers if run.has(key, layer)]
     if len(having) != len(layers):
-        return lines("Rank by layer", [], y_title="numerical rank", log_x=False)
+        return _over_layers("Rank by layer", [])
     steps = run.series(key, layers[0])[0]
     numbers = np.arange(1, len(layers) + 1)
     curves = [
@@ -127,7 +127,13 @@ def profile(runs: Sequence[Run], phases: Phases) -> Figure:
         for step, colour in zip(_moments(run, steps), COLOURS, strict=False)
     ]
     curves.append(_threshold(run, len(layers)))
-    return lines(_titled("Rank by layer", runs), curves, x_title="layer", y_title="numerical rank", log_x=False)
+    return _over_layers(_titled("Rank by layer", runs), curves)
+
+
+def _over_layers(title: str, curves: Sequence[Curve]) -> Figure:
+    drawn = lines(title, curves, x_title="layer", y_title="numerical rank", log_x=False)
+    drawn["layout"]["xaxis"] |= {"dtick": 1, "tick0": 1}
+    return drawn
 
 
 def _moments(run: Run, steps: np.ndarray) -> list[int]:
@@ -163,7 +169,7 @@ def profile_by_depth(cells: Cells) -> Figure:
         curves.append(band(name, at, low, middle, high, colour=colour))
     if deepest is not None:
         curves.append(_threshold(deepest, len(layers_of(deepest))))
-    return lines("Rank by layer at the end", curves, x_title="layer", y_title="numerical rank", log_x=False)
+    return _over_layers("Rank by layer at the end", curves)
 
 
 def norms(cells: Cells) -> Figure:
