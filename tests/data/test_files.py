@@ -82,7 +82,8 @@ def test_absence_is_one_sentence_that_says_where_and_how(tmp_path: Path):
         locate("mnist", "train-images-idx3-ubyte.gz", tmp_path)
     assert str(caught.value) == (
         f"train-images-idx3-ubyte.gz of the data set 'mnist' was not found in {tmp_path}/mnist or "
-        f"{tmp_path}/MNIST/raw or {tmp_path}: get it from http://yann.lecun.com/exdb/mnist or its mirror "
+        f"{tmp_path}/MNIST/raw or {tmp_path}: run grokscope data fetch mnist, or "
+        f"get it from http://yann.lecun.com/exdb/mnist or its mirror "
         f"https://ossci-datasets.s3.amazonaws.com/mnist, or name another data directory with GROKSCOPE_DATA "
         f"or --set task.directory=DIR (directory=DIR in Python)."
     )
@@ -110,7 +111,8 @@ def test_inventory_of_an_empty_directory_tells_how_to_get_each(tmp_path: Path):
     mnist = [row for row in rows if row["dataset"] == "mnist"]
     assert len(mnist) == 4
     assert mnist[0]["how"] == (
-        f"put it in {tmp_path / 'mnist'}; get it from http://yann.lecun.com/exdb/mnist or its mirror "
+        f"put it in {tmp_path / 'mnist'}; run grokscope data fetch mnist, or "
+        f"get it from http://yann.lecun.com/exdb/mnist or its mirror "
         f"https://ossci-datasets.s3.amazonaws.com/mnist"
     )
     assert mnist[0]["path"] is None

@@ -1,4 +1,4 @@
-"""Data files: which there are, where they lie, and how to read them; never downloads, never imports torch."""
+"""Data files: which there are, where they lie, and how to read them; downloads only in `fetch`, never imports torch."""
 
 from grokscope.data.archive import ZipFolder
 from grokscope.data.cifar import load_cifar10

@@ -68,9 +68,10 @@ def locate(dataset: str | DataSet, filename: str, directory: str | os.PathLike[s
             f"and get the file from {dataset.source}."
         )
     looked = " or ".join(str(root / folder) for folder in dataset.folders)
+    fetched = f"run grokscope data fetch {dataset.name}, or " if dataset.downloads else ""
     absent = "" if root.is_dir() else ", and that data directory does not exist"
     raise DataError(
-        f"{filename} of the data set {dataset.name!r} was not found in {looked}{absent}: get it from "
+        f"{filename} of the data set {dataset.name!r} was not found in {looked}{absent}: {fetched}get it from "
         f"{dataset.source}, or name another data directory with {DIRECTORY_VARIABLE} or "
         f"--set task.directory=DIR (directory=DIR in Python)."
     )
@@ -98,7 +99,7 @@ def inventory(
 
     Args:
         directory: the data directory; see `data_directory` for the default.
-        verify: also compare SHA-256 digests, which reads every file that has one.
+        verify: also compare digests, which reads every file that has one.
 
     Returns:
         Rows of ``dataset``, ``file``, ``status``, ``path`` (None if missing), ``bytes`` (None if
@@ -119,8 +120,21 @@ def inventory(
             # One broken package must not hide the data sets of the others.
             rows.append(_row(name, "", "unreadable", how=str(error)))
             continue
-        rows.extend(_examine(dataset, file, root, verify) for file in dataset.files)
+        rows.extend(examine(dataset, root, verify=verify))
     return rows
+
+
+def examine(
+    dataset: DataSet, directory: str | os.PathLike[str] | None = None, *, verify: bool = False
+) -> list[dict[str, str | int | None]]:
+    """Return the rows of `inventory` that are of one data set.
+
+    Example:
+        >>> examine(find("mnist"), "an-empty-directory")[0]["status"]
+        'missing'
+    """
+    root = data_directory(directory)
+    return [_examine(dataset, file, root, verify) for file in dataset.files]
 
 
 def _examine(dataset: DataSet, file: DataFile, root: Path | None, verify: bool) -> dict[str, str | int | None]:
@@ -131,7 +145,8 @@ def _examine(dataset: DataSet, file: DataFile, root: Path | None, verify: bool) 
             if root is None
             else f"put it in {root / dataset.folders[0]}"
         )
-        how = f"{where}; get it from {dataset.source}"
+        fetched = f"run grokscope data fetch {dataset.name}, or " if dataset.downloads else ""
+        how = f"{where}; {fetched}get it from {dataset.source}"
         return _row(dataset.name, file.path, "missing", how=how)
     try:
         size = found.stat().st_size
