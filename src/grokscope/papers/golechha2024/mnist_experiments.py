@@ -145,6 +145,7 @@ EXPERIMENTS = (
         DROPOUT,
         "the same as mnist, with dropout after each hidden layer",
         interventions=tuple({"name": "dropout", "site": f"at_hidden.{layer}", "rate": 0.3} for layer in (0, 1)),
+        cpu={"learner.steps": 8000},
         minutes=(1.0, 90.0),
     ),
     images(
