@@ -85,7 +85,8 @@ def test_entropies_of_the_first_and_of_all() -> None:
 
 def test_the_eigenvalues_of_a_shuffle_are_an_array_a_row_a_matrix() -> None:
     weight, few = torch.randn(12, 20, generator=torch.Generator().manual_seed(0)), torch.ones(2, 3)
-    found = evaluate("correlation_traps", Snapshot.of(Weights(a=weight, b=few, c=torch.zeros(3, 3)))).arrays["eigenvalues"]
+    snapshot = Snapshot.of(Weights(a=weight, b=few, c=torch.zeros(3, 3)))
+    found = evaluate("correlation_traps", snapshot).arrays["eigenvalues"]
     assert found.shape == (3, 12)
     assert found[0].sum() == pytest.approx(float(weight.double().square().sum()))  # a shuffle keeps Σw²
     assert found[0].tolist() == sorted(found[0].tolist())

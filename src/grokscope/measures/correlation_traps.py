@@ -39,7 +39,6 @@ def measure(
         trim: share of the largest entries that do not count in the variance, see
             :func:`grokscope.linalg.shuffles.entry_variance`.
     """
-
     matrices = some_matrices(snapshot, "correlation_traps")
     counts = [eigenvalue_count(matrix, layout) for matrix in matrices]
     spectra = torch.full((len(matrices), max(counts)), math.nan, dtype=torch.float64)

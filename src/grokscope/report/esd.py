@@ -91,7 +91,12 @@ def spectrum_panel(
         marked,
     ]
     reach = (math.log10(min(*spectrum["points"], ordered[-1])), math.log10(max(*spectrum["points"], ordered[0])))
-    x = {"type": "log", "text": "eigenvalue λ = σ²", "minorloglabels": "none", "range": [max(reach[0], reach[1] - 4.0), reach[1] + 0.15]}
+    x = {
+        "type": "log",
+        "text": "eigenvalue λ = σ²",
+        "minorloglabels": "none",
+        "range": [max(reach[0], reach[1] - 4.0), reach[1] + 0.15],
+    }
     return Panel(name, traces, x, _logarithmic("share ≥ λ", spectrum["exceeding"]), square=False)
 
 
@@ -169,7 +174,7 @@ def _named(spectrum: Spectrum) -> str:
     return f"power law, α = {number(spectrum['alpha'], 3)} from λ = {number(spectrum['xmin'], 3)}"
 
 
-def _points(name: str, x: Sequence[float], y: Sequence[float], *, shown: bool = False) -> dict[str, Any]:
+def _points(name: str, x: Sequence[float | None], y: Sequence[float | None], *, shown: bool = False) -> dict[str, Any]:
     return {
         "type": "scatter", "mode": "markers", "name": name, "legendgroup": name, "showlegend": shown,
         "x": list(x), "y": list(y), "marker": {"size": 5, "color": INK},

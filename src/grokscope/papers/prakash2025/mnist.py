@@ -223,7 +223,7 @@ FIGURES = (
         EVERY,
         f"{PICTURES}:traps",
         ("correlation_traps/traps_ww",),
-        "Eigenvalues beyond the bulk after the entries of a layer have been shuffled, on average over shuffles. Dotted: "
+        "Eigenvalues beyond the bulk once the entries of a layer have been shuffled, on average over shuffles. Dotted: "
         "the largest entry over what the bulk hides; above 1 there is a trap, and no SVD was needed to say so.",
     ),
     Figure(
@@ -232,7 +232,7 @@ FIGURES = (
         EVERY,
         f"{PICTURES}:bulk_test",
         ("correlation_traps/ks_p_value",),
-        "p-value of the Kolmogorov–Smirnov test of the shuffled layer against the fitted law: near 1 for random entries.",
+        "p-value of the Kolmogorov–Smirnov test of the shuffled layer against the fitted law: near 1 if it is random.",
     ),
     Figure(
         "spectra",
@@ -259,7 +259,7 @@ FIGURES = (
         EVERY,
         f"{PICTURES}:measures",
         ("weight_entropy/first", "sparsity/mean", f"{COMPLEXITY}/complexity"),
-        "Each measure between its least and its largest value, which the legend gives, with the test accuracy: which of "
+        "Each measure between its least and its largest value, which the legend gives, and the test accuracy: which of "
         "them turns where generalisation is lost?",
     ),
     Figure(

@@ -25,7 +25,7 @@ COMPLEXITY = "circuit_complexity"
 OBSERVED = ("performance", "weights", "norms", "htsr", "weight_entropy")
 SPARSE = ("correlation_traps", "marchenko_pastur", "spectra", "sparsity", "units", COMPLEXITY)
 
-PAPER_STEPS, CPU_STEPS = 10_000_000, 60_000
+PAPER_STEPS, CPU_STEPS = 10_000_000, 80_000
 
 
 def images(
@@ -78,15 +78,16 @@ def images(
                 "task.pool": 2,
                 "task.test_examples": 4000,
                 "task.batch_size": 50,
-                "model.widths": [100, 100],
+                "model.widths": [128, 128],
                 "learner.steps": CPU_STEPS,
-                # forty times the rate for steps that are a hundredth as many; warmed up, or the large start kills units
+                # forty times the rate for a hundredth of the steps; warmed up, or the outputs of the large start, which
+                # are tens of times too large, kill most units of the second layer (of 100 units even so for some seeds)
                 "optimizer.learning_rate": 2e-2 * rate,
-                "optimizer.warmup_steps": 300,
+                "optimizer.warmup_steps": 2000,
                 "optimizer.weight_decay": decay if cpu_decay is None else cpu_decay,
                 "numerics.dtype": "float32",
                 "record.observe": {"per_decade": 8, "every": 1000},
-                "record.extra": [{"measures": list(SPARSE), "cadence": {"per_decade": 4, "every": 4000}}],
+                "record.extra": [{"measures": list(SPARSE), "cadence": {"per_decade": 3, "every": 5000}}],
                 **({"interventions": [{**one, "start": held_from} for one in interventions]} if interventions else {}),
             },
         },
@@ -99,7 +100,7 @@ def images(
         },
         minutes={"smoke": 0.1, "cpu": 1.0, "paper": 300},
         cell_of=None if name in (MNIST, HELD) else MNIST,
-        batch=MNIST,
+        batch=MNIST if name in (MNIST, HELD) else DECAY,
     )
 
 
@@ -112,6 +113,6 @@ EXPERIMENTS = (
         HELD,
         "without weight decay, the norm held from near the best test accuracy on",
         interventions=({"name": "weight-norm", "start": 1_000_000},),
-        held_from=12_000,
+        held_from=15_000,
     ),
 )

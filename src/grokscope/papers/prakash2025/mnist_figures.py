@@ -14,7 +14,7 @@ from grokscope.recipes.curves import curve_of, level, phase_bands, whose
 from grokscope.report import theme
 from grokscope.report.esd import spectrum_panel
 from grokscope.report.figures import Curve, Figure, lines
-from grokscope.report.panels import Panel, panels
+from grokscope.report.panels import panels
 from grokscope.report.runs import Run
 
 TRAIN, TEST, FC1, FC2, NORM = "#0072B2", "#D55E00", "#0072B2", "#009E73", "#000000"
@@ -126,7 +126,7 @@ def spectra(runs: Sequence[Run], phases: Phases) -> Figure:
     return panels("Spectra", drawn, columns=3, note=note, showlegend=True)
 
 
-def _spectrum(run: Run, row: int, layer: str, step: int) -> tuple[dict[str, Any], np.ndarray, int] | None:
+def _spectrum(run: Run, row: int, layer: str, step: int) -> tuple[dict[str, Any], list[float], int] | None:
     """Return the binned spectrum of a layer, λ of its shuffle, and how many of these are traps."""
 
     def stored(key: str) -> float:
@@ -142,7 +142,7 @@ def _spectrum(run: Run, row: int, layer: str, step: int) -> tuple[dict[str, Any]
     ratio = ((1 - edge) / (1 + edge)) ** 2  # of the sides: what (1 − √c)² / (1 + √c)² is the ratio of edges for
     law = (stored("htsr/alpha"), stored("htsr/xmin"))
     found = binned(values, law=law, bulk=(float(ratio), stored("marchenko_pastur/sigma")))
-    return found, shuffled, round(stored("correlation_traps/traps_ww"))
+    return found, shuffled.tolist(), round(stored("correlation_traps/traps_ww"))
 
 
 def _by_layer(runs: Sequence[Run], key: str, what: str, **style: Any) -> list[Curve]:

@@ -51,7 +51,7 @@ class Course:
 def course(run: Any) -> Course | None:
     """Return the course of a run; None for a dead one, whose train accuracy never reaches 0.5.
 
-    Test accuracy is smoothed by the running median over three observations, and its end is the median of the last tenth.
+    Test accuracy is smoothed by the running median over three observations; its end is the median of the last tenth.
     """
     train, (steps, test) = over(run, "train/accuracy")[1], over(run, "test/accuracy")
     if not len(train) or not len(test) or train.max() < LEARNT:
@@ -138,9 +138,9 @@ def traps(runs: Runs) -> Values:
     run, found = runs[MNIST], Values()
     for name, layer in (("fc1", FIRST), ("fc2", SECOND)):
         for rule, key in (("", "traps_ww"), ("robust_", "traps")):
-            key = f"correlation_traps/{key}@{layer}"
-            some = phases(run, key)
-            found[f"{name}_{rule}start"] = float(over(run, key)[1][0])
+            of_layer = f"correlation_traps/{key}@{layer}"
+            some = phases(run, of_layer)
+            found[f"{name}_{rule}start"] = float(over(run, of_layer)[1][0])
             found[f"{name}_{rule}peak"] = None if some is None else some.peak
             found[f"{name}_{rule}end"] = None if some is None else some.end
     return found
@@ -286,4 +286,9 @@ def alarms(runs: Mapping[str, Sequence[Any]]) -> Values:
     for name, rings in ALARMS.items():
         found = alarm([(lost, rings(run)) for lost, (run, _) in zip(collapsed, known, strict=True)])
         values |= {f"{name}_sensitivity": found.sensitivity, f"{name}_specificity": found.specificity}
-    return {**values, "collapsed": float(sum(collapsed)), "sound": float(len(known) - sum(collapsed)), "dead": float(dead)}
+    return {
+        **values,
+        "collapsed": float(sum(collapsed)),
+        "sound": float(len(known) - sum(collapsed)),
+        "dead": float(dead),
+    }
