@@ -158,7 +158,7 @@ EXPERIMENTS = (
         "neither weight decay nor a reward: small batches and a larger learning rate",
         decay=0.0,
         task={"batch_size": 50, "batch_order": "shuffled"},
-        optimizer={"learning_rate": 1e-2},
-        cpu={"learner.steps": 30_000},
+        optimizer={"learning_rate": 3e-3},
+        cpu={"learner.steps": 40_000},
     ),
 )
