@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import lzma
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from grokscope.errors import DataError, UsageError
 
 REVIEWS = '{"text": "good \u2028 film", "label": 1, "rating": 9}\n\n{"label": 0, "text": "bad"}\n'
 TABLE = "SMILES,gap,weight\nC,13.5,16\n\nN#C,-1e-1,27\n"
+GOOD_OR_BAD = (("pos", 9), ("neg", 1))
 PACKED = [(".xz", lzma.compress), (".gz", gzip.compress), ("", bytes)]
 
 
@@ -71,6 +75,47 @@ def test_truncated_reviews_are_told(tmp_path: Path):
         load("imdb", "train", tmp_path)
     with pytest.raises(DataError, match=r"imdb_test.jsonl.xz of the data set 'imdb' was not found in"):
         load("imdb", "test", tmp_path)
+
+
+def archive(members: dict[str, str | bytes]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as packed:
+        for name, text in members.items():
+            one = text.encode() if isinstance(text, str) else text
+            information = tarfile.TarInfo(name)
+            information.size = len(one)
+            packed.addfile(information, io.BytesIO(one))
+    return content.getvalue()
+
+
+def test_reviews_are_read_from_the_published_archive(tmp_path: Path):
+    names = [f"aclImdb/train/{kind}/{number}_{stars}.txt" for number in range(3) for kind, stars in GOOD_OR_BAD]
+    others = {"aclImdb/train/unsup/0_0.txt": "?", "aclImdb/README": "?", "aclImdb/test/pos/0_9.txt": "test"}
+    put(tmp_path, "imdb/aclImdb_v1.tar.gz", archive({**{name: name for name in names}, **others}))
+    samples = load_imdb("train", tmp_path)
+    expected = sorted(names, key=lambda name: hashlib.sha1(name.encode()).hexdigest())
+    assert samples.inputs.tolist() == expected
+    assert samples.targets.tolist() == ["pos" in name for name in expected]
+    assert (samples.name, samples.labels) == ("imdb/train (6 of 25000 reviews)", ("bad", "good"))
+    assert load_imdb("test", tmp_path).inputs.tolist() == ["test"]
+    put(tmp_path, "imdb/imdb_train.jsonl", REVIEWS)
+    assert len(load_imdb("train", tmp_path).targets) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (archive({"aclImdb/train/pos/0_9.txt": "a"}), r"aclImdb_v1.tar.gz holds no review in aclImdb/test/neg or pos"),
+        (archive({"aclImdb/test/pos/0_9.txt": bytes(range(127)) * 99})[:90], r"aclImdb_v1.tar.gz cannot be read \("),
+        (archive({"aclImdb/test/pos/0_9.txt": b"\xff"}), r"aclImdb_v1.tar.gz cannot be read \(.*utf-8"),
+        (b"<html>", r"aclImdb_v1.tar.gz cannot be read \("),
+    ],
+)
+def test_what_is_wrong_with_the_archive_is_told(tmp_path: Path, content: bytes, sentence: str):
+    put(tmp_path, "imdb/aclImdb_v1.tar.gz", content)
+    with pytest.raises(DataError, match=sentence) as caught:
+        load_imdb("test", tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("suffix", "pack"), PACKED)

@@ -197,14 +197,15 @@ _IMDB = DataSet(
     name="imdb",
     title="IMDb film reviews, good or bad",
     files=(
-        DataFile("imdb_train.jsonl.xz", others=("imdb_train_5k.jsonl.xz",)),
-        DataFile("imdb_test.jsonl.xz", others=("imdb_test_5k.jsonl.xz",)),
+        DataFile("imdb_train.jsonl.xz", others=("imdb_train_5k.jsonl.xz",), optional=True),
+        DataFile("imdb_test.jsonl.xz", others=("imdb_test_5k.jsonl.xz",), optional=True),
+        DataFile("aclImdb_v1.tar.gz", md5="7c2ac02c03563afcf9b574c7e56c153a", optional=True),
     ),
     splits=("train", "test"),
     load="grokscope.data.imdb:load_imdb",
     source=(
-        "https://ai.stanford.edu/~amaas/data/sentiment, its reviews written as one JSON object a line with the "
-        "fields text and label (0 bad, 1 good), one file per split"
+        "https://ai.stanford.edu/~amaas/data/sentiment, as its aclImdb_v1.tar.gz or written as one JSON object a line "
+        "with the fields text and label (0 bad, 1 good), one file per split"
     ),
     licence="not stated by the authors",
     citation="""@inproceedings{maas2011learning,
@@ -217,6 +218,13 @@ _IMDB = DataSet(
 }""",
     folders=("imdb", "."),
     contents="texts",
+    downloads=(
+        Download(
+            "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+            ("aclImdb_v1.tar.gz",),
+            md5="7c2ac02c03563afcf9b574c7e56c153a",
+        ),
+    ),
 )
 
 _QM9 = DataSet(
