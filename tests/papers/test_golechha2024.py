@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 import grokscope as gs
 from grokscope.errors import UsageError
 from grokscope.execution.batches import batches
+from grokscope.execution.train import train
 from grokscope.linalg.entropies import uniform_entropy
 from grokscope.measures.base import named
 from grokscope.papers.golechha2024 import PAPER, mnist, mnist_figures
@@ -20,6 +21,7 @@ from grokscope.papers.golechha2024 import mnist_experiments as cells
 from grokscope.papers.golechha2024 import mnist_statistics as statistics
 from grokscope.rng import generator
 from grokscope.spec import resolve
+from grokscope.store import open_run
 
 STEPS = np.array([0, 1, 10, 100, 1000, 10_000, 100_000])
 LATE = np.array([0.0, 0.0, 0.1, 0.2, 0.3, 0.85, 0.9])
@@ -213,6 +215,21 @@ def test_adamw_written_out_moves_dead_weights_as_predicted(reward: float) -> Non
     assert found[1] == pytest.approx(float(np.linalg.norm(now)), rel=0.02)
 
 
+def test_a_training_moves_dead_weights_as_predicted(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    tree = PAPER.tree(cells.INCREASING, "smoke")
+    # pixels in the corners of the 8 x 8 digits are 0 in all of them
+    tree["task"] |= {"dataset": "digits", "train_examples": 60, "test_examples": 20, "pool": 1}
+    tree["learner"] |= {"steps": 300, "l2": -2e-8}
+    tree["optimizer"] |= {"learning_rate": 3e-3, "weight_decay": 0.1}
+    tree["record"] |= {"measures": ["dead_weights"], "extra": []}
+    (directory,) = train([resolve(tree, seed=0)], root=tmp_path)
+    done = open_run(directory)
+    at, measured = done.series(statistics.FIRST_DEAD)
+    assert measured[-1] > 1.3 * measured[0]
+    assert statistics.predicted_dead_norm(done, at) == pytest.approx(measured, rel=0.03)
+
+
 def test_a_start_of_the_published_size_has_the_entropy_of_the_specification() -> None:
     tree = PAPER.tree(cells.MNIST, "paper")
     tree["task"] |= {"dataset": "synthetic", "train_examples": 20, "test_examples": 20, "test_source": "train"}
@@ -235,7 +252,7 @@ def test_the_closed_form_of_the_start_is_that_of_the_specification() -> None:
     sizes = ((784, 200, 39261.89), (200, 200, 12102.47), (200, 10, 605.12))
     assert [round(uniform_entropy(a * b, 8 / a**0.5), 2) for a, b, _ in sizes] == [want for *_, want in sizes]
     one = run(weight_entropy__first=np.full(7, 39300.0))
-    one.spec = {"model": {"initial_scale": 8.0, "widths": [200, 200]}, "task": {"pool": 1}}
+    one.spec = {"model": {"initial_scale": 8.0, "widths": [200, 200]}, "task": {"dataset": "mnist", "pool": 1}}
     found = statistics.closed_form({cells.MNIST: one})
     assert found["expected"] == pytest.approx(39261.89, abs=0.005)
     assert found["error"] == pytest.approx((39300 - 39261.89) / 39261.89, rel=1e-3)

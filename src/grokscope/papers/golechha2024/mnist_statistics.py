@@ -38,6 +38,8 @@ COMPANIONS = {"scale_free": (SCALE_FREE, -1), "output_change": (CHANGE, -1)}
 TAKEN_OFF = 0.1
 """Of its way from the fit to its largest value: where test accuracy counts as having begun to rise."""
 LEAST_POINTS = 4
+SIDES = {"digits": 8}
+"""Pixels along a side of data sets whose images are not of 28 x 28."""
 
 
 def fit(run: Any) -> float:
@@ -184,8 +186,10 @@ def dead_norm(
 
 
 def first_layer(run: Any) -> tuple[int, int]:
-    """Return the shape (outputs, inputs) of the first weight matrix of a run on images of 28 x 28 pixels."""
-    return int(run.spec["model"]["widths"][0]), (28 // int(run.spec["task"]["pool"])) ** 2
+    """Return the shape (outputs, inputs) of the first weight matrix of a run on square images of one channel."""
+    task = run.spec["task"]
+    side = SIDES.get(task["dataset"], 28) // int(task["pool"])
+    return int(run.spec["model"]["widths"][0]), side**2
 
 
 def after_fit(run: Any, *keys: str) -> list[np.ndarray]:
