@@ -43,15 +43,16 @@ POOLED: dict[str, Any] = {"task.pool": 2, "task.test_examples": 2000, "task.subs
 CPU: dict[str, Any] = {
     **POOLED,
     "task.batch_size": 100,
-    "optimizer.learning_rate": 5e-3,
-    "optimizer.weight_decay": 0.02,
-    "learner.steps": 9000,
+    "optimizer.learning_rate": 3e-3,
+    "optimizer.weight_decay": 0.025,
+    "learner.steps": 11_000,
 }
 SWEEP: dict[str, Any] = {
     **CPU,
     "task.train_examples": 500,
     # of 100 units a layer a third of the starts fit slowly: most of their units are off after a few steps
     "model.widths": [128, 128],
+    "optimizer.learning_rate": 5e-3,
     "optimizer.weight_decay": 0.05,
     "learner.steps": 6000,
     # of 500 images the narrow network learns about 0.8
