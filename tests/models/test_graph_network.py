@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import toys
+from driving import Training
 from grokscope.batch import Batch
 from grokscope.errors import UsageError
 from grokscope.facts import Facts, GraphLayout
@@ -160,6 +163,36 @@ def test_gradients_written_out_are_those_of_autograd() -> None:
             scale = float(one.abs().max())
             assert scale > 0, name
             torch.testing.assert_close(slopes[name][member], one, rtol=1e-9, atol=1e-12 * scale)
+
+
+def test_members_of_an_ensemble_are_those_trained_alone() -> None:
+    tree: dict[str, Any] = {
+        "paper": "toys",
+        "task": {
+            "name": "molecules",
+            "dataset": "synthetic",
+            "train_examples": 10,
+            "test_examples": 4,
+            "nodes": 5,
+            "batch_size": 4,
+        },
+        "model": {"name": "graph-network", "widths": [4, 3], "kernel_width": 5, "hidden_width": 4},
+        "learner": {"name": "gradient", "steps": 30},
+        "optimizer": {"name": "adamw", "learning_rate": 0.01},
+        "numerics": {"dtype": "float64"},
+    }
+    specs = toys.members(tree, [{"seed.base": 0}, {"seed.base": 1, "model.initial_scale": 2.0}, {"seed.base": 1}])
+    together = Training(specs)
+    together.advance(20)
+    for member, spec in enumerate(specs):
+        one = Training([toys.alone(spec)])
+        assert one.state.kernel.closed is not None
+        begun = one.parameters()
+        one.advance(20)
+        mine, members = one.parameters(), together.parameters(member)
+        for name, values in mine.items():
+            assert float((values - members[name]).abs().max()) <= 2e-9, name
+        assert float((mine["hidden.weight"] - begun["hidden.weight"]).abs().max()) > 1e-3
 
 
 def test_a_task_without_graphs_is_refused() -> None:
