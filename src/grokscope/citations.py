@@ -401,6 +401,13 @@ ENTRIES: Mapping[str, str] = {
   eprint = {2506.04434},
   archivePrefix = {arXiv}
 }""",
+    "prakash2026": """@misc{prakash2026detecting,
+  title = {Detecting Overfitting in Neural Networks During Long-Horizon Grokking Using Random Matrix Theory},
+  author = {Prakash, Hari K. and Martin, Charles H.},
+  year = {2026},
+  eprint = {2605.12394},
+  archivePrefix = {arXiv}
+}""",
     "radhakrishnan2024": """@article{radhakrishnan2024mechanism,
   title = {Mechanism for feature learning in neural networks and backpropagation-free machine learning models},
   author = {Radhakrishnan, Adityanarayanan and Beaglehole, Daniel and Pandit, Parthe and Belkin, Mikhail},
@@ -565,6 +572,7 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "weight_entropy": ("golechha2024",),
     "weights": ("nanda2023",),
     "completion": ("lyu2024",),
+    "trap_removal": ("prakash2026", "prakash2025"),
     "transition_forecast": ("lyu2024",),
     "early_predictor": ("lyu2024", "jacot2018"),
 }
