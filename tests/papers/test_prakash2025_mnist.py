@@ -214,7 +214,7 @@ def test_the_traps_of_a_spectrum_are_its_largest_shuffled_eigenvalues(smoke: Any
     counts = [len([x for x in trace["x"] if x is not None]) for trace in drawn["data"] if trace["name"] == "traps"]
     assert len(counts) == 6
     layer, step = FIRST, int(smoke.stored.array_steps("correlation_traps")[0])
-    at, traps = smoke.stored.series("correlation_traps/traps_ww", layer)
+    at, traps = smoke.stored.series("correlation_traps/traps", layer)
     assert counts[0] == round(float(traps[list(at).index(step)]))
     # the ratio of the sides is that of the matrix: 16 units over 49 pixels
     lower, upper = (smoke.stored.series(f"marchenko_pastur/{end}", layer)[1][0] for end in ("lower", "upper"))

@@ -66,7 +66,7 @@ def density_and_tail(spectrum: Spectrum) -> dict[str, Any]:
 def spectrum_panel(
     title: str, spectrum: Spectrum, shuffled: Sequence[float], traps: int, *, first: bool = True
 ) -> Panel:
-    """Return the share of eigenvalues beyond λ, that of the same entries shuffled, and the laws of the former.
+    """Return the share of eigenvalues beyond λ, and that of the same entries shuffled, with the laws of the spectrum.
 
     Args:
         title: of the panel.

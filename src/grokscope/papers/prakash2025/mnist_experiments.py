@@ -100,7 +100,7 @@ def images(
         },
         minutes={"smoke": 0.1, "cpu": 1.0, "paper": 300},
         cell_of=None if name in (MNIST, HELD) else MNIST,
-        batch=MNIST if name in (MNIST, HELD) else DECAY,
+        batch=DECAY if decay else None if interventions else MNIST,
     )
 
 

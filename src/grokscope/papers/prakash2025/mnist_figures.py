@@ -48,8 +48,8 @@ def traps(runs: Sequence[Run], phases: Phases) -> Figure:
         *_by_layer(runs, "correlation_traps/largest_entry", "largest entry, right axis", dash="dot", axis="right"),
     ]
     return lines(
-        "Correlation traps", curves, y_title="eigenvalues of a shuffle beyond the bulk",
-        right_title="max |w| over the edge of the bulk", bands=phase_bands(phases),
+        "Correlation traps", curves, y_title="traps",
+        right_title="largest entry", bands=phase_bands(phases),
     )  # fmt: skip
 
 
@@ -106,8 +106,8 @@ def measures(runs: Sequence[Run], phases: Phases) -> Figure:
 def spectra(runs: Sequence[Run], phases: Phases) -> Figure:
     """Return the spectra of both layers at the start, at the best test accuracy and at the end, beside a shuffle's.
 
-    The power law of the tail and the bulk of Marchenko and Pastur are those that were fitted then; eigenvalues of the
-    shuffle that are traps are marked.
+    The power law of the tail is the one that was fitted then; the bulk is that of entries of the same variance. The
+    eigenvalues of the shuffle that are traps are marked.
     """
     run = runs[0]
     if not {"spectra", "correlation_traps"} <= set(run.arrays()):
@@ -141,8 +141,9 @@ def _spectrum(run: Run, row: int, layer: str, step: int) -> tuple[dict[str, Any]
     edge = np.sqrt(lower / upper)
     ratio = ((1 - edge) / (1 + edge)) ** 2  # of the sides: what (1 − √c)² / (1 + √c)² is the ratio of edges for
     law = (stored("htsr/alpha"), stored("htsr/xmin"))
-    found = binned(values, law=law, bulk=(float(ratio), stored("marchenko_pastur/sigma")))
-    return found, shuffled.tolist(), round(stored("correlation_traps/traps_ww"))
+    # σ = 1 is in units of the entries' variance, which a shuffle keeps: nothing is fitted
+    found = binned(values, law=law, bulk=(float(ratio), 1.0))
+    return found, shuffled.tolist(), round(stored("correlation_traps/traps"))
 
 
 def _by_layer(runs: Sequence[Run], key: str, what: str, **style: Any) -> list[Curve]:
