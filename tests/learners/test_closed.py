@@ -67,6 +67,7 @@ CASES: dict[str, tuple[Any, Any, str]] = {
     "relu, classes": (mlp(widths=(6,)), reals, "cross-entropy"),
     "tanh, three layers": (mlp(widths=(6, 4), activation="tanh"), reals, "cross-entropy"),
     "gelu, one-hot targets": (mlp(widths=(6,), activation="gelu", bias=False), reals, "mean-squared-error"),
+    "leaky relu": (mlp(widths=(6, 4), activation="leaky-relu"), reals, "cross-entropy"),
     "two layers of tokens": (
         model("two-layer-perceptron", PAIRS, hidden_width=6), lambda number: classes(number, 4), "cross-entropy"
     ),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from grokscope.errors import UsageError
-from grokscope.models.pullback import SLOPES, dense
+from grokscope.models.pullback import LEAK, SLOPES, dense
 
 if TYPE_CHECKING:
     from grokscope.facts import Facts
@@ -27,7 +27,14 @@ class Square(nn.Module):
         return inputs.square()
 
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "quadratic": Square}
+class LeakyReLU(nn.LeakyReLU):
+    """h where it is positive, h / 5 elsewhere (Liu et al. 2023)."""
+
+    def __init__(self) -> None:
+        super().__init__(LEAK)
+
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "quadratic": Square, "leaky-relu": LeakyReLU}
 
 
 def input_size(facts: Facts) -> int:

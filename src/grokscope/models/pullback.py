@@ -11,8 +11,12 @@ from torch import Tensor, nn
 Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From ∂L/∂(what comes out of an activation), what went in and what came out to ∂L/∂(what went in)."""
 
+LEAK = 0.2
+"""Slope of the leaky rectifier below 0."""
+
 SLOPES: dict[str, Slope] = {
     "relu": lambda moved, before, after: torch.ops.aten.threshold_backward(moved, after, 0),
+    "leaky-relu": lambda moved, before, after: torch.ops.aten.leaky_relu_backward(moved, after, LEAK, True),
     "tanh": lambda moved, before, after: moved * (1 - after.square()),
     "quadratic": lambda moved, before, after: moved * (2 * before),
     "gelu": lambda moved, before, after: (

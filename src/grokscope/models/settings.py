@@ -54,7 +54,7 @@ class MLPSettings(ModelSettings):
 
     name: Literal["mlp"] = "mlp"
     widths: tuple[int, ...] = Field(default=(200, 200), min_length=1)
-    activation: Literal["relu", "tanh", "gelu"] = "relu"
+    activation: Literal["relu", "tanh", "gelu", "leaky-relu"] = "relu"
     initial_scale: float = Field(default=1.0, gt=0)
     bias: bool = True
 
