@@ -191,3 +191,21 @@ def test_importing_the_data_files_does_not_import_torch_or_other_parts():
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_inventory_says_which_files_others_can_stand_in_for(tmp_path: Path):
+    rows = {row["file"]: str(row["how"]) for row in inventory(tmp_path) if row["dataset"] == "cifar10"}
+    assert rows["data_batch_2.bin"].endswith("with the set's other files alone, what they hold is read")
+    assert "alone" not in rows["test_batch.bin"]
+    assert "run grokscope data fetch cifar10, or get it from https://www.cs.toronto.edu" in rows["test_batch.bin"]
+
+
+def test_other_names_of_a_file_are_found(tmp_path: Path):
+    file = DataFile("whole.csv.xz", others=("part.csv",))
+    dataset = DataSet("toy", "Toy", (file,), ("train",), None, "nowhere", "none", "")
+    part = put(tmp_path, "part.csv.gz")
+    assert locate(dataset, "whole.csv.xz", tmp_path) == part
+    whole = put(tmp_path, "whole.csv")
+    assert locate(dataset, "whole.csv.xz", tmp_path) == whole
+    with pytest.raises(UsageError, match="must be relative"):
+        DataFile("a", others=("../b",))

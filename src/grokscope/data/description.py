@@ -20,7 +20,7 @@ class DataFile:
         size: bytes of the published file, or None where unknown.
         md5: hexadecimal digest by MD5, where its publisher gives no other.
         others: other names under which it, or the same samples in another format, may lie.
-        optional: whether the data set can be read, as a smaller one, without it.
+        optional: whether the data set, or a part of it, can be read from the other files alone.
 
     Raises:
         UsageError: a path is empty, absolute or climbs out.

@@ -147,6 +147,8 @@ def _examine(dataset: DataSet, file: DataFile, root: Path | None, verify: bool) 
         )
         fetched = f"run grokscope data fetch {dataset.name}, or " if dataset.downloads else ""
         how = f"{where}; {fetched}get it from {dataset.source}"
+        if file.optional:
+            how += "; with the set's other files alone, what they hold is read"
         return _row(dataset.name, file.path, "missing", how=how)
     try:
         size = found.stat().st_size
