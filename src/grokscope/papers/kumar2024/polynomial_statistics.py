@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.analysis.ranks import rank_correlation
 from grokscope.papers.kumar2024.polynomial_experiments import FIRST, NARROW, STATISTICS, eigenvector_name
 from grokscope.papers.kumar2024.polynomial_settings import FIFTH, HALF, TENTH
 from grokscope.papers.kumar2024.polynomial_sweeps import (
@@ -49,26 +50,6 @@ def log_ratio(run: Any, share: float) -> float:
     """
     fit, generalise = falls(run, TRAIN, share), falls(run, TEST, share)
     return math.nan if not math.isfinite(fit) else math.log10(max(generalise, 1.0) / max(fit, 1.0))
-
-
-def rank_correlation(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float | None:
-    """Return Spearman's rank correlation, ties and infinities by their mean rank; None where one is NaN or constant.
-
-    Example:
-        >>> round(rank_correlation([1, 2, 3, 4], [10, 20, math.inf, math.inf]), 4)
-        0.9487
-    """
-    first_ranks, second_ranks = (_ranks(np.asarray(values, float)) for values in (x, y))
-    if not np.isfinite([first_ranks, second_ranks]).all() or np.ptp(first_ranks) == 0 or np.ptp(second_ranks) == 0:
-        return None
-    # the same order is 1, not 1 up to rounding
-    return round(float(np.corrcoef(first_ranks, second_ranks)[0, 1]), 12)
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    below = (values[None] < values[:, None]).sum(1)
-    equal = (values[None] == values[:, None]).sum(1)
-    return np.where(np.isnan(values), np.nan, below + (equal + 1) / 2)
 
 
 # -- the main run ---------------------------------------------------------------------------------

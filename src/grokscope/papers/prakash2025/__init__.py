@@ -2,9 +2,9 @@
 
 from grokscope.citations import ENTRIES
 from grokscope.paper import Paper
-from grokscope.papers.prakash2025 import mnist
+from grokscope.papers.prakash2025 import mnist, traps
 
-SYSTEMS = (mnist,)
+SYSTEMS = (mnist, traps)
 
 PAPER = Paper(
     id="prakash2025",

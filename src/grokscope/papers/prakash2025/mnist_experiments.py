@@ -21,7 +21,7 @@ LAYERS = {FIRST: "FC1", SECOND: "FC2"}
 """The matrices the paper reports, and their names in it; the readout it leaves out."""
 
 RULE = TransitionRule(fit=("train/accuracy", 0.95), generalise=("test/accuracy", 0.8), sustain=3)  # type: ignore[arg-type]
-COMPLEXITY = "circuit_complexity"
+COMPLEXITY, TRAPS = "circuit_complexity", "trap_removal"
 OBSERVED = ("performance", "weights", "norms", "htsr", "weight_entropy")
 SPARSE = ("correlation_traps", "marchenko_pastur", "spectra", "sparsity", "units", COMPLEXITY)
 
@@ -71,7 +71,7 @@ def images(
                 "learner.steps": 300,
                 "numerics.dtype": "float32",
                 "record.observe": {"per_decade": 6},
-                "record.extra": [{"measures": list(SPARSE), "cadence": {"per_decade": 1}}],
+                "record.extra": [{"measures": [*SPARSE, TRAPS], "cadence": {"per_decade": 1}}],
                 **({"interventions": [{**one, "start": 150} for one in interventions]} if interventions else {}),
             },
             "cpu": {
@@ -87,7 +87,10 @@ def images(
                 "optimizer.weight_decay": decay if cpu_decay is None else cpu_decay,
                 "numerics.dtype": "float32",
                 "record.observe": {"per_decade": 8, "every": 1000},
-                "record.extra": [{"measures": list(SPARSE), "cadence": {"per_decade": 3, "every": 5000}}],
+                "record.extra": [
+                    {"measures": list(SPARSE), "cadence": {"per_decade": 3, "every": 5000}},
+                    {"measures": [TRAPS], "cadence": {"per_decade": 2}},
+                ],
                 **({"interventions": [{**one, "start": held_from} for one in interventions]} if interventions else {}),
             },
         },
@@ -95,7 +98,10 @@ def images(
         record={
             "measures": list(OBSERVED),
             "observe": {"per_decade": 15, "every": 100_000},
-            "extra": [{"measures": list(SPARSE), "cadence": {"per_decade": 8, "every": 250_000}}],
+            "extra": [
+                {"measures": list(SPARSE), "cadence": {"per_decade": 8, "every": 250_000}},
+                {"measures": [TRAPS], "cadence": {"per_decade": 4, "every": 1_000_000}},
+            ],
             "checkpoints": {"per_decade": 3, "every": 1_000_000},
         },
         minutes={"smoke": 0.1, "cpu": 1.0, "paper": 300},
