@@ -31,6 +31,7 @@ PHASE_COLOURS: dict[str, str] = {
     "anti-grokking": "#D55E00",
     "misgrokking": "#AA8800",
     "abrupt": "#777777",
+    "plateau": "#7C86A8",
     "memorising": "#E6A92E",
     "generalising": "#22A87F",
     "collapsing": "#DB7020",
