@@ -201,6 +201,8 @@ def test_the_mismatch_shrinks_with_more_images() -> None:
     found = lands.shrinks({**little, **cells_of(examples=60_000, test=(1.0, 0.1, 0.15))})
     assert found["ratio"] == math.inf
     assert found["mismatch_500"] == pytest.approx(lands.landscape_of(little.values()).mismatch)
+    # from ln w = ln 10 to ln 100 the mean of ln(0.1 / 1e-4) and of ln(0.4 / 1e-4), or of ln(0.15 / 1e-4)
+    assert found["parting_ratio"] == pytest.approx(math.log(1000 * 4000) / math.log(1000 * 1500))
     assert lands.shrinks({**little, **cells_of(examples=60_000)})["ratio"] == pytest.approx(1)
     never = cells_of(examples=100, train=(1.0, 0.5, 0.4))
     assert lands.shrinks({**never, **cells_of(examples=60_000)})["ratio"] is None

@@ -46,6 +46,11 @@ class Landscape:
         """∫ ln(test / train) d ln w over the window."""
         return mismatch(self.norms, self.train, self.test)
 
+    @property
+    def parting(self) -> float:
+        """The same from the norm of least test loss on, fitted or not."""
+        return mismatch(self.norms, self.train, self.test, fitted=math.inf, worse=1.0)
+
 
 def landscape_of(runs: Iterable[Any], which: Which = "final") -> Landscape:
     """Return the landscape of runs of one seed and training size, with their last values or with the best of each.
@@ -104,17 +109,17 @@ def shapes(runs: Runs) -> Values:
 
 
 def shrinks(runs: Runs) -> Values:
-    """Return the mismatch of the smaller training size over that of the larger, and both.
+    """Return the mismatch of the smaller of two training sizes over that of the larger, and both.
 
-    Of more than two sizes it is that of the second largest over that of the largest. Infinity where the larger has no
-    window at all.
+    ``ratio`` is of the windows, infinity where the larger has none. ``parting_ratio`` is of all norms above the one of
+    least test loss: it does not ask whether they fit, which few steps at a large norm decide.
     """
     lands = {size: landscape_of(some) for size, some in by_size(runs).items()}
-    *_, small, large = (land.mismatch for land in lands.values())
-    ratio = None if small == 0 else math.inf if large == 0 else small / large
+    small, large = lands.values()
     best = {size: landscape_of(some, "best").mismatch for size, some in by_size(runs).items()}
     return {
-        "ratio": ratio,
+        "ratio": None if small.mismatch == 0 else math.inf if large.mismatch == 0 else small.mismatch / large.mismatch,
+        "parting_ratio": small.parting / large.parting if large.parting > 0 else math.inf,
         **{f"mismatch_{size}": land.mismatch for size, land in lands.items()},
         **{f"best_mismatch_{size}": value for size, value in best.items()},
     }
