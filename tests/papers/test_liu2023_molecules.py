@@ -79,6 +79,19 @@ def test_no_drop() -> None:
     assert set(unfitted.values()) == {None}
 
 
+def test_a_network_that_dies_has_no_drop_of_its_own() -> None:
+    """From step 1000 on it predicts the mean of the targets, which is better than what it said before."""
+    train = np.where(STEPS < 1000, 1e4 / STEPS.astype(float) ** 2, 1.0)
+    found = late_drop(Curves(train, np.where(STEPS < 1000, 1e3, 1.0)))
+    assert found["drop"] == pytest.approx(0)
+    assert found["fitted_until"] is not None
+    assert 850 < found["fitted_until"] < 1000
+    # one that had dropped before has
+    found = late_drop(Curves(train, np.where(STEPS < 500, 1e3, np.where(STEPS < 1000, 10.0, 1.0))))
+    assert found["drop"] == pytest.approx(2)
+    assert found["end"] == pytest.approx(10)
+
+
 @pytest.mark.parametrize(
     ("large", "usual", "met"),
     [

@@ -80,7 +80,7 @@ def molecules(scale: float) -> Experiment:
             "observe": {"every": 500, "per_decade": 15},
             "checkpoints": {"per_decade": 1},
         },
-        minutes={"smoke": 0.05, "cpu": 0.2, "paper": 5},
+        minutes={"smoke": 0.05, "cpu": 0.2, "paper": 3},
         cell_of=None if scale == LARGE else named(LARGE),
         batch=QM9,
     )
