@@ -69,6 +69,7 @@ def images(
                 "task.pool": 4,
                 "model.widths": [16, 16],
                 "learner.steps": 300,
+                "optimizer.learning_rate": 1e-2 * rate,
                 "numerics.dtype": "float32",
                 "record.observe": {"per_decade": 6},
                 "record.extra": [{"measures": [*SPARSE, TRAPS], "cadence": {"per_decade": 1}}],
