@@ -82,6 +82,11 @@ def on_sphere(norm: float, train: float, test: float, *, examples: int = 100, m:
     return Curves(spec, curves)
 
 
+def of_scale(run: Any, scale: str) -> Any:
+    run.spec["scale"] = scale
+    return run
+
+
 U = (1.0, 0.1, 0.4)
 L = (1.0, 1e-4, 1e-4)
 
@@ -244,7 +249,8 @@ def test_a_landscape_has_its_cells_and_a_claim_its_experiments(size: str) -> Non
 
 def test_figures_of_sweeps_and_landscapes() -> None:
     runs = {name: [one] for name, one in decayed(*[(d, 10, 100 / d) for d in (0.01, 0.1, 1, 10)]).items()}
-    spheres_of = {name: [one] for name, one in cells_of().items()}
+    drawn_as = [spheres.named(1000, scale) for scale in spheres.SCALES["paper"]]
+    spheres_of = {name: [one] for name, one in zip(drawn_as, cells_of().values(), strict=False)}
     names = [trace["name"] for trace in mnist_figures.decays({**runs, **spheres_of})["data"]]
     assert names[:4] == ["fitted", "generalised", "slope −1", "forecast by w_c"]
     assert [t["name"] for t in mnist_figures.decays(runs)["data"]] == names[:3]
@@ -262,8 +268,13 @@ def test_figures_of_sweeps_and_landscapes() -> None:
     assert landscape_figures.losses({name: spheres_of[name] for name in list(spheres_of)[:2]})["data"] == []
     easy = {f"easy-{name}": [one] for name, one in cells_of(m=0.2).items()}
     assert len(landscape_figures.messiness({**spheres_of, **easy})["data"]) == 4
-    swept = {str(n): [trained(10, t, examples=n)] for n, t in ((200, math.inf), (1000, 1000))}
-    assert mnist_figures.examples(swept)["data"]
+    swept = {
+        f"mnist-examples-{n}": [trained(10, t, examples=n)] for n, t in ((200, math.inf), (1000, 1000), (2000, 100))
+    }
+    assert max(mnist_figures.examples(swept)["data"][0]["x"]) > max(
+        # at cpu scale 2000 images are no cell of the sweep
+        mnist_figures.examples({name: [of_scale(some[0], "cpu")] for name, some in swept.items()})["data"][0]["x"]
+    )
 
 
 def test_at_smoke_scale_all_of_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

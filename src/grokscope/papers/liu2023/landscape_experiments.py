@@ -67,7 +67,7 @@ def constrained(
             "extra": [{"measures": ["stationarity"], "cadence": {"first": False}}],
             "checkpoints": {"first": False},
         },
-        minutes={"smoke": 0.05, "cpu": 0.04, "paper": 2},
+        minutes={"smoke": 0.05, "cpu": 0.08, "paper": 2},
         cell_of=None if name == stand_in else stand_in,
         batch=batch,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.papers.liu2023.landscape_statistics import landscape_of
+from grokscope.papers.liu2023.mnist import FORECASTS, SIZES, STARTS
 from grokscope.papers.liu2023.mnist_experiments import DECAY_CELLS
 from grokscope.papers.liu2023.mnist_statistics import forecast, moments
 from grokscope.recipes.curves import curve_of, phase_bands
@@ -57,6 +58,7 @@ def norm_of(runs: Sequence[Run], name: str, **style: Any) -> list[Curve]:
 
 def decays(runs: Cells) -> Figure:
     """Return when runs fitted and generalised over their weight decay, a line of slope −1, and the forecasts."""
+    runs = at_scale(runs, FORECASTS)
     cells = {name: some for name, some in runs.items() if name in DECAY_CELLS and some}
     spheres = [some for name, some in runs.items() if name not in DECAY_CELLS]
     curves = [
@@ -119,6 +121,7 @@ def _told(run: Run, goals: Mapping[int, float]) -> float:
 
 def forecasts(runs: Cells) -> Figure:
     """Return the norm over training at each weight decay, the critical norm and the forecasts."""
+    runs = at_scale(runs, FORECASTS)
     cells = {name: some for name, some in runs.items() if name in DECAY_CELLS and some}
     known = forecasters(cells, [some for name, some in runs.items() if name not in DECAY_CELLS])
     curves: list[Curve] = []
@@ -138,12 +141,26 @@ def forecasts(runs: Cells) -> Figure:
 
 def examples(runs: Cells) -> Figure:
     """Return when runs fitted and generalised over their number of training images."""
-    return swept(runs, "task.train_examples", "training images", "Fit and generalisation by training images")
+    return swept(
+        at_scale(runs, SIZES), "task.train_examples", "training images", "Fit and generalisation by training images"
+    )
 
 
 def scales(runs: Cells) -> Figure:
     """Return when runs fitted and generalised over the size of their start."""
-    return swept(runs, "model.initial_scale", "α, the start over the usual one", "Fit and generalisation by start")
+    return swept(
+        at_scale(runs, STARTS),
+        "model.initial_scale",
+        "α, the start over the usual one",
+        "Fit and generalisation by start",
+    )
+
+
+def at_scale(runs: Cells, about: Mapping[str, Any]) -> Cells:
+    """Return the cells that a sweep has at the scale of its runs: another scale may share a name with it."""
+    scale = next((some[0].spec.get("scale") for some in runs.values() if some), None)
+    names = about["experiments_by_scale"].get(scale, about["experiments"])
+    return {name: some for name, some in runs.items() if name in names}
 
 
 def swept(runs: Cells, key: str, label: str, title: str) -> Figure:
