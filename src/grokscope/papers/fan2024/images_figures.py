@@ -91,11 +91,11 @@ def _by_layer(runs: Sequence[Run], phases: Phases, key: str, title: str, unit: s
 
 
 def _curves(runs: Sequence[Run], key: str) -> list[Curve]:
-    """Return a curve a layer, those between the second and the last but one drawn in steps of one colour."""
+    """Return a curve a layer, from dark to light."""
     return [
         one
         for number, layer in enumerate(layers_of(runs[0]) if runs else [], start=1)
-        for one in curve_of(runs, key, f"layer {number}", module=layer, colour=_colour(number, runs[0]))
+        for one in curve_of(runs, key, f"layer {number}", module=layer, colour=_colour(number, runs[0]), dash="solid")
     ]
 
 

@@ -39,6 +39,8 @@ SWING = 0.05
 """Of the width: the least fall or rise of a rank that counts."""
 NEAR = 0.15
 """Decades within which two moves are at the same time."""
+LOOKS = 30
+"""How often the paper measures ranks and probes in a run."""
 LOST = 0.9
 """Share of the best train accuracy below which the fit is lost, and the accuracy below which a network underfits."""
 KINDS = ("numerical", "effective")
@@ -66,6 +68,16 @@ def width_of(run: Any) -> int:
 def rank(run: Any, kind: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
     """Return steps and one kind of rank of a layer, both (points,), where it is finite."""
     return over(run, f"{RANK}/{kind}@{layer}")
+
+
+def looked_at(run: Any, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps and values of a key, both (points,), from the first moment on that the paper measures ranks at.
+
+    It does so 30 times, evenly spread: first after a thirtieth of the run, when what only the start has done is over.
+    """
+    steps, values = over(run, key)
+    late = steps >= steps[-1] / LOOKS
+    return steps[late], values[late]
 
 
 def stage_count(run: Any) -> int:
@@ -138,7 +150,7 @@ def descents(runs: Runs) -> Values:
     Of the layers from the sixth to the last hidden one of the networks given: those at whose best lag of −d rank behind
     d accuracy, by log-time, the two moves are no further apart. ``effective_share`` is of the effective rank,
     ``numerical_share`` of the numerical one; a rank that does not move is not near. ``effective_lag`` and
-    ``numerical_lag`` are the medians.
+    ``numerical_lag`` are the medians. All over what the paper looks at (:func:`looked_at`).
     """
     found: Values = {}
     for kind in KINDS:
@@ -150,34 +162,39 @@ def descents(runs: Runs) -> Values:
 
 
 def _lags(run: Any, kind: str) -> list[float | None]:
-    accuracy = over(run, "test/accuracy")
+    accuracy = looked_at(run, "test/accuracy")
     found = []
     for layer in layers_of(run)[5:-1]:
-        steps, values = rank(run, kind, layer)
+        steps, values = looked_at(run, f"{RANK}/{kind}@{layer}")
         together = lag(accuracy, (steps, -values))
         found.append(None if together is None else together[0])
     return found
 
 
 def rank_descents(runs: Runs) -> Values:
-    """Return in how many layers a rank falls, rises and falls, each by 5 % of the width, with 7000 images."""
+    """Return in how many layers a rank falls, rises and falls, each by 5 % of the width, with 7000 images.
+
+    Over what the paper looks at (:func:`looked_at`).
+    """
     run = runs[named(12, LARGE)]
     least = SWING * width_of(run)
-    return {
-        f"{kind}_layers": float(
-            sum(double_descent(*rank(run, kind, layer), least) is not None for layer in layers_of(run)[:-1])
-        )
-        for kind in KINDS
-    }
+    found: Values = {}
+    for kind in KINDS:
+        ranks = [looked_at(run, f"{RANK}/{kind}@{layer}") for layer in layers_of(run)[:-1]]
+        found[f"{kind}_layers"] = float(sum(double_descent(*one, least) is not None for one in ranks))
+    return found
 
 
 def probe_agreement(runs: Runs) -> Values:
-    """Return the least Spearman correlation over hidden layers of probe with test accuracy, and that of each layer."""
+    """Return the least Spearman correlation over hidden layers of probe with test accuracy, and that of each layer.
+
+    Over what the paper looks at (:func:`looked_at`).
+    """
     (run,) = runs.values()
     places, values = over(run, "test/accuracy")
     each: Values = {}
     for number, layer in enumerate(layers_of(run)[:-1], start=1):
-        steps, probe = over(run, f"{PROBE}/test@{layer}")
+        steps, probe = looked_at(run, f"{PROBE}/test@{layer}")
         each[f"layer_{number}"] = spearman(probe, np.interp(steps, places, values))
     known = [value for value in each.values() if value is not None]
     return {"least": min(known) if len(known) == len(each) else None, **each}
