@@ -38,11 +38,11 @@ PADDING = 0
 def words(text: str) -> list[str]:
     """Return the words of a text: lower case, letters only, without :data:`STOP_WORDS`.
 
-    A word is what stands between blanks; whatever is no letter is taken out of it, so that a mark of a line break
-    leaves ``br``.
+    A word is what stands between blanks, and whatever is no letter is taken out of it: a mark of a line break leaves
+    ``br``, at the end of the word before it where no blank is between.
 
     Example:
-        >>> words("The film isn't BAD, it's 100% well-made!<br />")
+        >>> words("The film isn't BAD, it's 100% well-made! <br />")
         ['film', 'bad', 'wellmade', 'br']
     """
     bare = (NO_LETTERS.sub("", part) for part in text.lower().split())
