@@ -45,7 +45,7 @@ USUAL = cells.USUAL
 SIZES = by_size(cells.EXAMPLE_CELLS)
 STARTS = by_size({size: (*cells.SCALE_CELLS, usual) for size, usual in USUAL.items()})
 FORECASTS = by_size({size: (*cells.DECAY_CELLS, *spheres.cells(count, size)) for size, count in FORECAST_SIZE.items()})
-WORTH = ours("a forecast that is worth having is right within a factor of 2", calibrated=False, worst_factor=(None, 2))
+WORTH = ours("a forecast that is worth having is right within a factor of 2", worst_factor=(None, 2))
 NOT_ENOUGH = ours("the smallest of the sizes does not reach the level within the budget", censored=(1, None))
 STARTING = ours(
     "a factor of 2 parts a delay from none, and the larger start waits 3 times as long as the usual one",
