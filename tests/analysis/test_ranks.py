@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from grokscope.analysis.ranks import rank_correlation
+from grokscope.analysis.ranks import partial_rank_correlation, rank_correlation
 
 
 def test_by_hand() -> None:
@@ -37,3 +37,21 @@ def test_it_is_the_correlation_of_ranks_and_knows_only_the_order(pairs: list[tup
     assert found == pytest.approx(float(np.corrcoef(rankdata(x), rankdata(y))[0, 1]), abs=1e-9)
     assert rank_correlation(np.exp(x), y**3) == found
     assert rank_correlation(-x, y) == -found
+
+
+def test_partial_correlation_is_that_of_what_ranks_of_the_given_leave_unexplained() -> None:
+    drawn = np.random.default_rng(0)
+    x, y, z = drawn.normal(size=(3, 30))
+    y, z = y + x, z + x
+    ranks = [rankdata(one) for one in (x, y, z)]
+    left = [one - np.polyval(np.polyfit(ranks[2], one, 1), ranks[2]) for one in ranks[:2]]
+    assert partial_rank_correlation(x, y, z) == pytest.approx(np.corrcoef(left[0], left[1])[0, 1])
+    # monotone changes of any of the three leave it
+    assert partial_rank_correlation(np.exp(x), y**3, -z) == pytest.approx(partial_rank_correlation(x, y, z) or 0.0)
+
+
+def test_there_is_no_partial_correlation_with_a_function_of_the_given() -> None:
+    rising = np.arange(6.0)
+    assert partial_rank_correlation(rising, rising[::-1], rising**3) is None
+    assert partial_rank_correlation(rising, np.ones(6), rising[[1, 0, 3, 2, 5, 4]]) is None
+    assert partial_rank_correlation(rising[:2], rising[:2], rising[:2]) is None

@@ -101,23 +101,9 @@ def test_a_norm_that_grows_is_told_by_what_sees_data() -> None:
     assert statistics.generalises_without_decay({cells.WITHOUT_DECAY: grown})["norm_ratio"] == pytest.approx(4)
 
 
-def test_rank_correlations_are_those_of_scipy_and_of_the_textbook() -> None:
-    drawn = np.random.default_rng(0)
-    x, y, z = drawn.normal(size=(3, 30))
-    y = y + x
-    z = z + x
-    assert statistics.rank_correlation(x, y) == pytest.approx(spearmanr(x, y)[0])
-    xy, xz, yz = (float(spearmanr(a, b)[0]) for a, b in ((x, y), (x, z), (y, z)))  # type: ignore[arg-type]
-    expected = (xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2))
-    assert statistics.partial_correlation(x, y, z) == pytest.approx(expected)
-    # the same as the correlation of what ranks of z leave unexplained
-    ranks = [np.argsort(np.argsort(one)).astype(float) for one in (x, y, z)]
-    left = [one - np.polyval(np.polyfit(ranks[2], one, 1), ranks[2]) for one in ranks[:2]]
-    assert np.corrcoef(left[0], left[1])[0, 1] == pytest.approx(expected)
-
-
 def test_what_cannot_be_correlated_has_no_value() -> None:
     rising = np.arange(5.0)
+    assert statistics.rank_correlation(rising, rising**3) == 1
     assert statistics.rank_correlation(rising, np.ones(5)) is None
     assert statistics.rank_correlation(rising[:3], rising[:3]) is None
     assert statistics.partial_correlation(rising, rising[::-1], rising) is None  # a function of the norm

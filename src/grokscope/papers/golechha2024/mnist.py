@@ -93,13 +93,13 @@ CLAIMS = (
     ),
     claim(
         "C2c",
-        "Neither weight decay nor a reward is needed: with small batches it generalises later and its norm has not fallen.",
+        "Neither decay nor reward is needed: with small batches it generalises later, and its norm has not fallen.",
         "norm-split",
         "generalises_without_decay",
         "Fig. 2; an arm of ours",
         ours(
-            "the accuracy of C2, later than the fit by a factor that no one would call at once, and a norm that has not "
-            "fallen since the fit: 1.07 of that on seed 100, and 0.4 with weight decay",
+            "the accuracy of C2, later than the fit by a factor that no one would call at once, and a norm that has "
+            "not fallen since the fit: 1.07 of that on seed 100, and 0.4 with weight decay",
             test_accuracy=(0.8, None),
             delay_ratio=(2, None),
             norm_ratio=(1, None),

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
+from grokscope.analysis import ranks
 from grokscope.papers.golechha2024.mnist_experiments import (
     DROPOUT,
     FITTED,
@@ -203,34 +203,13 @@ def after_fit(run: Any, *keys: str) -> list[np.ndarray]:
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Return Spearman's rank correlation; None for fewer than four points or where one does not change.
-
-    Example:
-        >>> rank_correlation(np.array([1.0, 2.0, 3.0, 9.0]), np.array([4.0, 3.0, 2.0, -7.0]))
-        -1.0
-    """
-    if len(x) < LEAST_POINTS or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    """Return Spearman's rank correlation; None for fewer than four points or where one does not change."""
+    return ranks.rank_correlation(x, y, least=LEAST_POINTS)
 
 
 def partial_correlation(x: np.ndarray, y: np.ndarray, given: np.ndarray) -> float | None:
-    """Return the rank correlation of x and y with what both share with ``given`` taken out; None where it is nothing.
-
-    (ρ_xy − ρ_xz ρ_yz) / √((1 − ρ_xz²)(1 − ρ_yz²)), z the given.
-
-    Example:
-        >>> rounded = partial_correlation(np.array([1, 2, 3, 4.0]), np.array([2, 1, 4, 3.0]), np.array([2, 3, 1, 4.0]))
-        >>> round(rounded, 6) == round((0.6 - 0.4 * 0) / ((1 - 0.4**2) * (1 - 0**2)) ** 0.5, 6)
-        True
-    """
-    together = [rank_correlation(x, y), rank_correlation(x, given), rank_correlation(y, given)]
-    if any(one is None for one in together):
-        return None
-    xy, xz, yz = (float(one) for one in together if one is not None)
-    left = (1 - xz**2) * (1 - yz**2)
-    # of a measure that is a function of the norm nothing is left but rounding
-    return (xy - xz * yz) / math.sqrt(left) if left > 1e-9 else None
+    """Return the rank correlation of x and y without what both share with ``given``; None where nothing is left."""
+    return ranks.partial_rank_correlation(x, y, given, least=LEAST_POINTS)
 
 
 def measure_falls(runs: Runs, key: str, companion: str) -> Values:
