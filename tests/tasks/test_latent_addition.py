@@ -16,6 +16,8 @@ def test_on_a_line_the_first_coordinate_tells_the_sum() -> None:
     task = LatentAddition(symbols=5, outputs=3, train_examples=10).build(SEEDS)
     train, test = task.probes["train"], task.probes["test"]
     assert (len(train), len(test)) == (10, 5)
+    assert train.targets is not None
+    assert test.targets is not None
     inputs, targets = torch.cat([train.inputs, test.inputs]), torch.cat([train.targets, test.targets])
     # symbol i is at -1 + i / 2, so that x is -2 + (i + j) / 2
     sums = ((inputs[:, 0] + 2) * 2).round().long()
@@ -29,7 +31,7 @@ def test_on_a_line_the_first_coordinate_tells_the_sum() -> None:
 def test_messiness_mixes_two_fixed_representations() -> None:
     line, half, scattered = (LatentAddition(messiness=m).build(SEEDS).probes["train"] for m in (0.0, 0.5, 1.0))
     torch.testing.assert_close(half.inputs, (line.inputs + scattered.inputs) / 2)
-    assert torch.equal(line.targets, scattered.targets)
+    torch.testing.assert_close(line.targets, scattered.targets, rtol=0, atol=0)
     assert float(scattered.inputs.abs().max()) <= 2
 
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from grokscope.theory.margin import max_l1_margin as max_l1_margin
     from grokscope.theory.margin import max_l2_margin as max_l2_margin
     from grokscope.theory.margin import multiclass_margin as multiclass_margin
+    from grokscope.theory.norm_decay import decay_steps as decay_steps
+    from grokscope.theory.norm_decay import decayed_norm as decayed_norm
+    from grokscope.theory.representation_dynamics import generalisation_time as generalisation_time
+    from grokscope.theory.representation_dynamics import reduced_path as reduced_path
     from grokscope.theory.stationarity import alignment as alignment
     from grokscope.theory.stationarity import complementarity as complementarity
     from grokscope.theory.stationarity import decay_residual as decay_residual
@@ -46,7 +50,10 @@ _HOMES = {
     "classification_onset": "transition_time",
     "complementarity": "stationarity",
     "decay_residual": "stationarity",
+    "decay_steps": "norm_decay",
+    "decayed_norm": "norm_decay",
     "early_completion": "completion",
+    "generalisation_time": "representation_dynamics",
     "kernel_interpolation": "interpolation",
     "kernel_margin": "margin",
     "kernel_regime_end": "transition_time",
@@ -64,6 +71,7 @@ _HOMES = {
     "multiclass_margin": "margin",
     "norm_stationarity": "stationarity",
     "onset": "transition_time",
+    "reduced_path": "representation_dynamics",
     "regularised_completion": "completion",
 }
 """In which module of the package each public name is."""

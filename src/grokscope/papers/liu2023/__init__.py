@@ -2,9 +2,9 @@
 
 from grokscope.citations import ENTRIES
 from grokscope.paper import Paper
-from grokscope.papers.liu2023 import landscape, mnist, molecules, reviews, teacher_student, transformer
+from grokscope.papers.liu2023 import addition, landscape, mnist, molecules, reviews, teacher_student, transformer
 
-SYSTEMS = (mnist, landscape, molecules, reviews, teacher_student, transformer)
+SYSTEMS = (mnist, landscape, molecules, reviews, teacher_student, transformer, addition)
 
 PAPER = Paper(
     id="liu2023",
