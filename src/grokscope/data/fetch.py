@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import http.client
 import os
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,6 +133,9 @@ def _unfinished(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
 
 
 def _receive(download: Download, stream: IO[bytes], folder: Path, progress: Progress | None) -> None:
+    # here, because they are slow to import
+    import urllib.request
+
     name = PurePosixPath(download.url).name
     kind, published = ("sha256", download.sha256) if download.sha256 else ("md5", download.md5)
     digest = hashlib.new(kind, usedforsecurity=False)
@@ -210,6 +210,9 @@ def _unpack(dataset: DataSet, download: Download, path: Path, into: Path) -> dic
 
 @contextmanager
 def _reaching(url: str) -> Iterator[None]:
+    import http.client
+    import urllib.error
+
     try:
         yield
     except urllib.error.HTTPError as error:
