@@ -16,7 +16,8 @@ from grokscope.errors import UsageError
 from grokscope.report import theme
 from grokscope.report.decimate import kept_points
 from grokscope.report.spectrum import spectrum
-from grokscope.report.steps import StepAxis
+from grokscope.report.steps import StepAxis, round_ticks
+from grokscope.report.text import number
 
 __all__ = ["Band", "Curve", "Figure", "Vertical", "band", "lines", "spectrum"]
 
@@ -237,7 +238,9 @@ def _value_axis(
         reach = values.max() / values.min() if values.size else 1.0
         axis |= {"type": "log", "minorloglabels": "none" if reach >= 30 else "complete"}
         if 4 <= reach < 30:
-            axis["dtick"] = "D2"
+            # its own digits of a decade would be written 5x10
+            ticks = round_ticks(float(values.min()) / 5, float(values.max()) * 5)
+            axis |= {"tickmode": "array", "tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
     if ends is not None:
         axis["range"] = [math.log10(end) for end in ends] if log else list(ends)
     return axis

@@ -82,7 +82,7 @@ class StepAxis:
         hover = {"text": f"value at {theme.plain(title)}"}
         if not self.log:
             return theme.axis(text, range=[low, high], tickformat=",", unifiedhovertitle=hover, exponentformat="none")
-        ticks = _ticks(self.low if self.zero is None else 2 * self.zero, self.high)
+        ticks = round_ticks(self.low if self.zero is None else 2 * self.zero, self.high)
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         smaller = [factor * 10.0**power for power in powers for factor in range(1, 10)]
         if self.zero is not None:
@@ -101,7 +101,7 @@ class StepAxis:
         )
 
 
-def _ticks(first: float, last: float) -> list[float]:
+def round_ticks(first: float, last: float) -> list[float]:
     """Return round positions from ``first`` to ``last``: 1-2-5 for few decades, powers of ten for many."""
     decades = math.log10(last / first)
     factors: tuple[int, ...] = (1, 2, 5) if decades <= 3 else (1,)
