@@ -131,9 +131,9 @@ def lines(
     shown = [one for one in bands if not _hidden(one, steps)]
     data: list[dict[str, Any]] = []
     shortened: dict[str, list[int]] = {}
-    for number, curve in enumerate(curves):
+    for place, curve in enumerate(curves):
         log = right_log if curve.axis == "right" else log_y
-        traces, kept = _traces(curve, theme.curve_style(number), steps, log=log)
+        traces, kept = _traces(curve, theme.curve_style(place), steps, log=log)
         data += traces
         if kept < len(curve.steps):
             shortened[curve.name] = [kept, len(curve.steps)]
