@@ -154,8 +154,21 @@ def test_alarms_are_held_against_all_runs_that_are_not_dead() -> None:
     assert (found["alpha_sensitivity"], found["alpha_specificity"]) == (0.5, pytest.approx(1 / 3))
     assert (found["traps_sensitivity"], found["traps_specificity"]) == (1.0, pytest.approx(1 / 3))
     assert (found["largest_entry_sensitivity"], found["largest_entry_specificity"]) == (0.0, 1.0)
+    # at any time after the fit: α is below 2 at the end of the first, and of two of the sound ones
+    assert (found["alpha_ever_sensitivity"], found["alpha_ever_specificity"]) == (0.5, pytest.approx(1 / 3))
     # a resample may hold no sound run: no value, and no division
     assert statistics.alarms({MNIST: runs[MNIST], DECAY: []})["alpha_specificity"] is None
+
+
+def test_an_alarm_needs_three_observations_after_the_fit() -> None:
+    def run(alpha: np.ndarray) -> Any:
+        return run_of(by_layer("htsr/alpha", alpha, np.full(len(STEPS), 3.0)))
+
+    early, twice, thrice = (np.full(len(STEPS), 3.0) for _ in range(3))
+    early[:4] = 1.0  # step 30, before the fit
+    twice[7:9] = 1.0
+    thrice[7:10] = 1.0
+    assert [statistics.ever_overtrained(run(alpha)) for alpha in (early, twice, thrice)] == [False, False, True]
 
 
 @pytest.mark.parametrize("experiment", PAPER.experiments, ids=lambda experiment: experiment.name)

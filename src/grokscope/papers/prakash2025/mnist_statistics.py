@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from grokscope.analysis.series import running_median
-from grokscope.analysis.transitions import plateau
+from grokscope.analysis.transitions import first_sustained, plateau
 from grokscope.papers.prakash2025.mnist_experiments import COMPLEXITY, DECAY, FIRST, HELD, MNIST, SECOND
 from grokscope.recipes.readings import first, over
 
@@ -263,15 +263,27 @@ def most_traps(run: Any, key: str = "traps_ww", layers: Sequence[str] = (FIRST, 
     return max(plateau(over(run, f"correlation_traps/{key}@{layer}")[1]) for layer in layers)
 
 
+def ever_overtrained(run: Any, layers: Sequence[str] = (FIRST, SECOND), *, sustain: int = 3) -> bool:
+    """Tell whether α of a layer is below 2 at ``sustain`` observations in a row, at any time after the fit."""
+    fit = first(run, "train/accuracy", FITTED, sustain=3)
+    for layer in layers:
+        at, values = over(run, f"htsr/alpha@{layer}")
+        below = (values < OVERTRAINED) & (at >= fit)
+        if first_sustained(below, sustain) is not None:
+            return True
+    return False
+
+
 ALARMS = {
     "alpha": lambda run: least_alpha(run) < OVERTRAINED,
+    "alpha_ever": ever_overtrained,
     "alpha_fc1": lambda run: least_alpha(run, (FIRST,)) < OVERTRAINED,
     "alpha_fc2": lambda run: least_alpha(run, (SECOND,)) < OVERTRAINED,
     "traps": lambda run: most_traps(run) > HALF,
     "traps_robust": lambda run: most_traps(run, "traps") > HALF,
     "largest_entry": lambda run: most_traps(run, "largest_entry") > 1,
 }
-"""By name: whether a run, at its end, looks as one that has collapsed."""
+"""By name: whether a run looks as one that has collapsed, at its end (of ``alpha_ever``: at any time after the fit)."""
 
 
 def alarms(runs: Mapping[str, Sequence[Any]]) -> Values:
