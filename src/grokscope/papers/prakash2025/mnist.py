@@ -207,7 +207,7 @@ CLAIMS = (
         "alarms",
         "Sec. 4.4; judged over all runs",
         ours(
-            "a false alarm in at least one of four sound runs; on seeds 100-102 it was seen to ring, with weight decay, "
+            "a false alarm in at least one of four sound runs; on seeds 100-102 it rang, with weight decay, "
             "while test accuracy is at its best",
             alpha_ever_specificity=(None, 0.75),
         ),
