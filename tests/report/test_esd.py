@@ -38,6 +38,7 @@ def test_only_the_first_panel_has_a_legend() -> None:
 def test_the_axis_reaches_over_both_spectra_and_not_below_four_decades() -> None:
     low, high = drawn(1)["panel"].x["range"]
     assert low == 0
+    assert drawn(1)["panel"].y["range"][1] > 0  # the shares of all eigenvalues, up to 1, are inside
     assert math.log10(9) < high < 1.2
     spectrum = binned(np.array([1e-5, 2.0, 4.0, 8.0]), law=(2.0, 2.0), bulk=(0.5, math.nan))
     panel = spectrum_panel("FC1", spectrum, [1.0, 3.0, 9.0, 2.0], 0)

@@ -97,7 +97,7 @@ def spectrum_panel(
         "minorloglabels": "none",
         "range": [max(reach[0], reach[1] - 4.0), reach[1] + 0.15],
     }
-    return Panel(name, traces, x, _logarithmic("share ≥ λ", spectrum["exceeding"]), square=False)
+    return Panel(name, traces, x, _logarithmic("share ≥ λ", [*spectrum["exceeding"], *shares]), square=False)
 
 
 EACH_TICK = 12

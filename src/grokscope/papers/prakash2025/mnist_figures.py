@@ -173,7 +173,7 @@ def _with_band(figure: Figure, low: float, high: float, name: str) -> Figure:
     ends = {"y0": low, "y1": high}
     label = {
         "text": name, "xref": "paper", "x": 0.005, "xanchor": "left", "yref": "y", "showarrow": False,
-        "y": float(np.log10(high)) if log else high, "yanchor": "top", "font": {"size": 12, "color": "#555555"},
+        "y": float(np.log10(low)) if log else low, "yanchor": "bottom", "font": {"size": 12, "color": "#555555"},
     }  # fmt: skip
     shapes = [
         {"type": "rect", **whole, **ends, "fillcolor": "#000000", "opacity": 0.06, "line": {"width": 0}},
