@@ -194,7 +194,7 @@ FIGURES = (
         SIZES,
         f"{PICTURES}:norms",
         ("weights/sum_of_squares",),
-        "Norm of all weights and, on the right axis, the effective rank of the ninth of twelve layers.",
+        "Norm of all weights and, dotted on the right axis, the effective rank of the ninth of twelve layers.",
         together=True,
     ),
     Figure(
@@ -218,7 +218,7 @@ FIGURES = (
     Figure(
         "probes",
         "Linear probes",
-        cells.PROBED,
+        (cells.MAIN,),
         f"{PICTURES}:probes",
         (f"{PROBE}/test",),
         "Accuracy of an exact linear probe of each layer on the test images, with that of the network; first seed.",

@@ -35,16 +35,13 @@ def named(depth: int, examples: int, decay: float = 0.01) -> str:
 
 
 MAIN = named(12, MIDDLE)
-PROBED = tuple(named(12, examples) for examples in (SMALL, MIDDLE, LARGE))
-"""The runs whose layers are probed."""
-
 CPU_STEPS = 12_000
 
 
 def images(depth: int, examples: int, decay: float = 0.01) -> Experiment:
     """Return the perceptron of a depth on the first images of MNIST."""
     name = named(depth, examples, decay)
-    measured = [RANK, PROBE] if name in PROBED else [RANK]
+    measured = [RANK, PROBE] if name == MAIN else [RANK]
     more = "" if decay == 0.01 else f", weight decay {decay:g}"
     return Experiment(
         name=name,
@@ -91,8 +88,9 @@ def images(depth: int, examples: int, decay: float = 0.01) -> Experiment:
                 "learner.steps": CPU_STEPS,
                 "numerics.dtype": "float32",
                 "record.observe": {"per_decade": 12},
-                # what is before anything has moved is told by step 0
-                "record.extra": [{"measures": measured, "cadence": {"steps": moments(CPU_STEPS)}}],
+                "record.extra": [
+                    {"measures": measured, "cadence": {"steps": [10, 30, 100, 200, *moments(CPU_STEPS, 400)]}}
+                ],
             },
         },
         transition=RULE,
@@ -108,7 +106,7 @@ def images(depth: int, examples: int, decay: float = 0.01) -> Experiment:
     )
 
 
-def moments(last: int, first: int = 10, per_decade: int = 12) -> list[int]:
+def moments(last: int, first: int, per_decade: int = 12) -> list[int]:
     """Return steps from ``first`` to ``last``, evenly spread in their logarithm.
 
     Example:

@@ -189,5 +189,5 @@ def norms(cells: Cells) -> Figure:
         "Norm of the weights by size of the training set",
         [*curves, *ranks],
         y_title="norm of all weights",
-        right_title="effective rank of the ninth layer",
+        right_title="effective rank of layer 9",
     )

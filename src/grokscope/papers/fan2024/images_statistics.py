@@ -154,11 +154,17 @@ def descents(runs: Runs) -> Values:
     """
     found: Values = {}
     for kind in KINDS:
-        lags = [one for run in runs.values() for one in _lags(run, kind)]
-        known = [value for value in lags if value is not None]
-        found[f"{kind}_share"] = sum(abs(value) <= NEAR + 1e-9 for value in known) / len(lags)
+        lags = {name: _lags(run, kind) for name, run in runs.items()}
+        known = [value for each in lags.values() for value in each if value is not None]
+        found[f"{kind}_share"] = _near([value for each in lags.values() for value in each])
         found[f"{kind}_lag"] = float(np.median(known)) if known else None
+        found |= {f"{kind}_share of {name}": _near(each) for name, each in lags.items()}
     return found
+
+
+def _near(lags: Sequence[float | None]) -> float:
+    """Return the share of lags that are known and within :data:`NEAR`."""
+    return sum(value is not None and abs(value) <= NEAR + 1e-9 for value in lags) / len(lags)
 
 
 def _lags(run: Any, kind: str) -> list[float | None]:
