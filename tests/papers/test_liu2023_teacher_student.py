@@ -86,6 +86,10 @@ def test_the_least_losses_are_read_apart_from_the_last() -> None:
     found = statistics.landscape_shape(runs)
     assert found["ends"] == pytest.approx(4)
     assert found["best_ends"] == pytest.approx(1)
+    # a least loss at the largest norm is no U
+    assert (found["interior"], found["best_interior"]) == (1, 0)
+    criterion = next(claim for claim in PAPER.claims if claim.id == "C1b").criterion["cpu"]
+    assert criterion.met({"train_share": 0.001, "interior": 0.0}) is False
 
 
 def test_a_time_inverse_to_decay_has_the_slope_minus_one() -> None:

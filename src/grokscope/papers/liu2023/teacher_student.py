@@ -62,8 +62,8 @@ CLAIMS = (
         "landscape_shape",
         "Fig. 2a",
         LANDSCAPE,
-        cpu=sheet(calibrated=True, train_share=(None, 0.01), ends=(1, None)),
-        paper=sheet(train_share=(None, 0.01), ends=(1, None)),
+        cpu=sheet(calibrated=True, train_share=(None, 0.01), interior=(1, 1)),
+        paper=sheet(train_share=(None, 0.01), interior=(1, 1)),
     ),
     claim(
         "C4b",

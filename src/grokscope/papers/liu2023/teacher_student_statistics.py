@@ -65,9 +65,10 @@ def landscape_shape(runs: Runs) -> Values:
     """Return how far the reduced training loss is an L and the reduced test loss a U.
 
     ``train_share`` is the largest training loss at norms above w_c, where test loss is least, over the largest of all;
-    ``ends`` the lower of the test losses at both ends over the least. ``least_scale`` is w_c over the norm of the usual
-    start, ``window`` how many times the norm grows in the grokking window, ``mismatch`` its area. Values with
-    ``best_`` are of the least losses over training instead of the last ones.
+    ``interior`` is 1 where the least test loss is at neither end, ``ends`` the lower of those at the ends over it.
+    ``least_scale`` is w_c over the norm of the usual start, ``window`` how many times the norm grows in the grokking
+    window above w_c, ``mismatch`` its area. Values with ``best_`` are of the least losses over training instead of the
+    last ones.
     """
     found = landscape(list(runs.values()))
     usual = _usual_norm(runs, found)
@@ -92,6 +93,7 @@ def _shape(norms: np.ndarray, train: np.ndarray, test: np.ndarray, usual: float)
     windows = [ends for ends in grokking_window(*given) if ends[1] > least.norm]
     return {
         "train_share": float(above.max() / train.max()) if len(above) else None,
+        "interior": float(least.interior),
         "ends": float(min(test[0], test[-1]) / test.min()),
         "least_scale": least.norm / usual,
         "window": math.prod(high / low for low, high in windows),
