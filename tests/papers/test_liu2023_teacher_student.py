@@ -129,12 +129,6 @@ def test_a_small_start_against_a_large_one() -> None:
     assert statistics.small_start(runs)["largest_ratio"] is None
 
 
-def test_the_main_run_waits() -> None:
-    found = statistics.delay({cells.STUDENT: accurate(10, 1000, strict=math.inf)})
-    assert found["delay_ratio"] == pytest.approx(100, rel=0.01)
-    assert found["strict_delay_ratio"] == math.inf
-
-
 def test_the_forecast_is_the_time_of_a_bare_decay() -> None:
     squares = np.full(6, 400.0)
     run = accurate(100, 10_000, decay=0.1, weights__sum_of_squares=squares)

@@ -14,7 +14,6 @@ from grokscope.papers.liu2023.teacher_student_experiments import (
     DECAYS,
     LANDSCAPE,
     LEVEL,
-    MAIN,
     SWEEP,
     SWEEP_SCALE,
     THRESHOLDS,
@@ -114,17 +113,6 @@ def generalised(run: Any, threshold: str = LOOSE) -> float:
 def _ratio(run: Any, threshold: str) -> float | None:
     fit = fitted(run, threshold)
     return generalised(run, threshold) / fit if math.isfinite(fit) else None
-
-
-def delay(runs: Runs) -> Values:
-    """Return how many times later the main run, from a large start, generalises than fits, at both thresholds."""
-    run = runs[named(*MAIN)]
-    return {
-        "delay_ratio": _ratio(run, LOOSE),
-        "fit_step": fitted(run),
-        "generalise_step": generalised(run),
-        "strict_delay_ratio": _ratio(run, STRICT),
-    }
 
 
 def decay_slope(runs: Runs) -> Values:
