@@ -182,3 +182,20 @@ def test_one_pass_over_memory_takes_the_same_steps(name: str, dtype: torch.dtype
         for key in start:
             torch.testing.assert_close(both[0][key], both[1][key])
             assert not torch.equal(both[0][key], start[key])
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("size", [1e-18, 1e-20, 1e-25])
+def test_squares_too_small_for_float32_do_not_matter_beside_epsilon(size: float, fused: bool) -> None:
+    moved = {}
+    for dtype in (torch.float32, torch.float64):
+        optimizer = AdamWSettings(learning_rate=1.0, weight_decay=0.0).build(fused=fused)
+        draw = generator(0, "small gradients")
+        parameters = {"a": torch.zeros(6, dtype=dtype)}
+        state = optimizer.init(parameters)
+        for step in range(20):
+            gradient = {"a": size * torch.randn(6, generator=draw, dtype=torch.float64).to(dtype)}
+            optimizer.update(parameters, gradient, state, step)
+        moved[dtype] = parameters["a"].double()
+    # the step is m / (√v + 1e-8): a v that float32 holds as 0 is below 1e-19 under the root
+    torch.testing.assert_close(moved[torch.float32], moved[torch.float64], rtol=1e-5, atol=0)
