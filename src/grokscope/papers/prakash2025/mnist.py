@@ -44,9 +44,24 @@ CLAIMS = (
         "anti_grokking",
         "Fig. 1",
         ours(
-            "the specification's losses of 0.04 and 0.15 are of 8x8 digits at two learning rates; asked here is more "
-            "than the 0.06 that it lets the control lose, with its 0.8 and 0.95 of full size; seeds 100-102 lose "
-            "0.11, 0.10 and 0.15",
+            "the specification's loss of 0.15 at this learning rate is of 8x8 digits; the same loss is asked here, with a "
+            "best accuracy of 0.8 and the fit of 0.95 that it asks of the paper's size",
+            calibrated=False,
+            drop=(0.15, None),
+            best=(0.8, None),
+            train=(0.95, None),
+        ),
+        sheet(drop=(0.2, None), best=(0.8, None), train=(0.95, None)),
+    ),
+    claim(
+        "C1b",
+        "More of the best test accuracy is lost without weight decay than a run that keeps it may lose.",
+        "accuracy",
+        "anti_grokking",
+        "Fig. 1",
+        ours(
+            "a loss of 0.06 is what the specification lets the control lose; set when seeds 100-102 had lost 0.11, 0.10 "
+            "and 0.15 and so missed the bound of C1",
             drop=(0.06, None),
             best=(0.8, None),
             train=(0.95, None),
