@@ -77,7 +77,7 @@ CLAIMS = (
         "rank-and-accuracy",
         "rank_descents",
         "Fig. 1 c",
-        both(sheet(numerical_layers=(3, None))),
+        both(sheet(calibrated=True, numerical_layers=(3, None))),
         experiments=(named(12, LARGE),),
     ),
     claim(
@@ -86,7 +86,7 @@ CLAIMS = (
         "probes",
         "probe_agreement",
         "Fig. 1, bottom row",
-        both(sheet(least=(0.8, None))),
+        both(sheet(calibrated=True, least=(0.8, None))),
         experiments=(named(12, MIDDLE),),
     ),
     claim(
@@ -95,7 +95,7 @@ CLAIMS = (
         "norms",
         "norms_and_ranks",
         "Fig. 5",
-        both(sheet(norm_gap=(None, 0.05), rank_gap=(0.2, None))),
+        both(sheet(calibrated=True, norm_gap=(None, 0.05), rank_gap=(0.2, None))),
         experiments=SIZES,
     ),
     claim(
@@ -107,7 +107,6 @@ CLAIMS = (
         {
             "cpu": ours(
                 "the order of the table: its lengths are of a width of 400 and a threshold for that",
-                calibrated=False,
                 least_growth=(1, None),
                 disorder=(None, 0),
             ),
@@ -121,7 +120,7 @@ CLAIMS = (
         "regimes",
         "regimes",
         "Figs 6 and 7",
-        both(sheet(matches=(6, None))),
+        both(sheet(calibrated=True, matches=(6, None))),
         experiments=DECAYED,
     ),
 )
