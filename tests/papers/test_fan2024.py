@@ -160,14 +160,6 @@ def test_probes_that_rise_in_all_layers_or_in_all_but_one() -> None:
     assert images_statistics.probe_agreement({"a": run})["least"] is None
 
 
-def test_spearman_is_scipys() -> None:
-    from scipy.stats import spearmanr
-
-    generator = np.random.default_rng(0)
-    one, other = generator.integers(0, 6, 40).astype(float), generator.normal(size=40)
-    assert images_statistics.spearman(one, other) == pytest.approx(spearmanr(one, other)[0])
-
-
 def test_norms_and_ranks_by_size() -> None:
     runs = {}
     for examples, norm, rank in ((SMALL, 300.0, 380.0), (MIDDLE, 303.0, 350.0), (LARGE, 306.0, 280.0)):
@@ -247,7 +239,7 @@ def test_experiments_are_the_papers() -> None:
         assert small.model is not None
         assert min(small.model.model_dump()["widths"]) >= 64
         assert small.task.model_dump()["dataset"] == "mnist"
-    assert {claim.id for claim in PAPER.claims} == {f"C{number}" for number in range(1, 9)}
+    assert {claim.id for claim in PAPER.claims} == {*(f"C{number}" for number in range(1, 9)), "C5b"}
     for claim in PAPER.claims:
         assert callable(claim.function())
         assert set(claim.criterion) == {"cpu", "paper"}

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from grokscope.analysis.logistics import best_rises
+from grokscope.analysis.ranks import rank_correlation
 from grokscope.analysis.series import running_median
 from grokscope.analysis.stages import double_descent, lag, stages
 from grokscope.analysis.transitions import plateau
@@ -194,36 +195,19 @@ def rank_descents(runs: Runs) -> Values:
 def probe_agreement(runs: Runs) -> Values:
     """Return the least Spearman correlation over hidden layers of probe with test accuracy, and that of each layer.
 
-    Over what the paper looks at (:func:`looked_at`).
+    ``least`` is over all that was measured, ``least_looked`` over what the paper looks at (:func:`looked_at`).
     """
     (run,) = runs.values()
     places, values = over(run, "test/accuracy")
-    each: Values = {}
-    for number, layer in enumerate(layers_of(run)[:-1], start=1):
-        steps, probe = looked_at(run, f"{PROBE}/test@{layer}")
-        each[f"layer_{number}"] = spearman(probe, np.interp(steps, places, values))
-    known = [value for value in each.values() if value is not None]
-    return {"least": min(known) if len(known) == len(each) else None, **each}
-
-
-def spearman(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Return Spearman's rank correlation of two samples (n,), equal values sharing their mean; None if one is flat.
-
-    Example:
-        >>> spearman(np.array([1.0, 2.0, 9.0]), np.array([0.1, 0.3, 0.2]))
-        0.5
-    """
-    ranks = [_ranks(np.asarray(sample)) for sample in (one, other)]
-    centred = [each - each.mean() for each in ranks]
-    sizes = [float(each @ each) for each in centred]
-    if len(one) < 2 or min(sizes) == 0:
-        return None
-    return float(centred[0] @ centred[1] / math.sqrt(sizes[0] * sizes[1]))
-
-
-def _ranks(sample: np.ndarray) -> np.ndarray:
-    ordered = np.sort(sample)
-    return (np.searchsorted(ordered, sample, "left") + np.searchsorted(ordered, sample, "right")) / 2
+    found: Values = {}
+    for name, seen in (("", over), ("_looked", looked_at)):
+        each: Values = {}
+        for number, layer in enumerate(layers_of(run)[:-1], start=1):
+            steps, probe = seen(run, f"{PROBE}/test@{layer}")
+            each[f"layer_{number}{name}"] = rank_correlation(probe, np.interp(steps, places, values))
+        known = [value for value in each.values() if value is not None]
+        found |= {f"least{name}": min(known) if len(known) == len(each) else None, **each}
+    return found
 
 
 def norms_and_ranks(runs: Runs) -> Values:
