@@ -63,13 +63,12 @@ def images(depth: int, examples: int, decay: float = 0.01) -> Experiment:
         },
         scales={
             "smoke": {
-                "task.dataset": "synthetic",
+                "task.dataset": "digits",
                 "task.subset": "random",
                 "task.train_examples": 40,
                 "task.test_examples": 40,
                 "task.test_source": "train",
                 "task.batch_size": 20,
-                "task.pool": 4,
                 "model.widths": [16] * (depth - 1),
                 "learner.steps": 40,
                 "record.extra": [{"measures": measured, "cadence": {"steps": [10, 20, 30]}}],

@@ -88,11 +88,10 @@ def images(
         },
         scales={
             "smoke": {
-                "task.dataset": "synthetic",
+                "task.dataset": "digits",
                 "task.train_examples": 40,
                 "task.test_examples": 40,
                 "task.test_source": "train",
-                "task.pool": 4,
                 "model.widths": [16, 16],
                 "learner.steps": 30,
                 "record.observe": {"per_decade": 4},

@@ -61,12 +61,11 @@ def images(
         },
         scales={
             "smoke": {
-                "task.dataset": "synthetic",
+                "task.dataset": "digits",
                 "task.train_examples": 100,
                 "task.test_examples": 100,
                 "task.test_source": "train",
                 "task.batch_size": 50,
-                "task.pool": 4,
                 "model.widths": [16, 16],
                 "learner.steps": 300,
                 "optimizer.learning_rate": 1e-2 * rate,
