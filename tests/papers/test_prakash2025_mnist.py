@@ -229,10 +229,10 @@ def test_the_traps_of_a_spectrum_are_its_largest_shuffled_eigenvalues(smoke: Any
     layer, step = FIRST, int(smoke.stored.array_steps("correlation_traps")[0])
     at, traps = smoke.stored.series("correlation_traps/traps", layer)
     assert counts[0] == round(float(traps[list(at).index(step)]))
-    # the ratio of the sides is that of the matrix: 16 units over 49 pixels
+    # the ratio of the sides is that of the matrix: 16 units over 64 pixels
     lower, upper = (smoke.stored.series(f"marchenko_pastur/{end}", layer)[1][0] for end in ("lower", "upper"))
     edge = math.sqrt(lower / upper)
-    assert ((1 - edge) / (1 + edge)) ** 2 == pytest.approx(16 / 49)
+    assert ((1 - edge) / (1 + edge)) ** 2 == pytest.approx(16 / 64)
 
 
 def test_nothing_is_drawn_of_a_run_without_spectra() -> None:
