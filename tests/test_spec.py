@@ -262,6 +262,14 @@ def test_interventions_in_one_word() -> None:
         ({"learner.name": "gradeint"}, "unknown learner 'gradeint': did you mean 'gradient'"),
         ({"interventions": [{"name": "weight-nrm"}]}, "unknown intervention 'weight-nrm': did you mean 'weight-norm'"),
         ({"interventions": [{"norm": 3}]}, "interventions.0 must say which intervention it is"),
+        (
+            {"interventions": [{"name": "weight-norm", "norm": -3}]},
+            "^interventions.0.norm = -3: it must be greater than 0 or 'initial'.$",
+        ),
+        (
+            {"interventions": [{"name": "weight-norm", "norm": "first"}]},
+            "^interventions.0.norm = 'first': it must be a valid number, .* or 'initial'.$",
+        ),
         ({"record.measures": ["fouriar"]}, "unknown measure 'fouriar': did you mean 'fourier'"),
         ({"task": 3}, "task must say which task it is: set task.name to one of "),
         ({"task": None}, "task.* = None"),

@@ -27,7 +27,8 @@ def _sentence(kind: type[Settings], values: Mapping[str, Any], error: Validation
     """Say the first problem of a validation in one sentence, with the dotted key it is about."""
     # a misspelled key comes before what is missing because of it
     problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    location = [str(word) for word in problem["loc"]]
+    alternatives = _alternatives(kind, error, problem)
+    location = [str(word) for word in problem["loc"]][: -1 if alternatives else None]
     key = ".".join([section, *location] if section else location)
     if problem["type"] == "extra_forbidden":
         owner = _owner(kind, location[:-1])
@@ -43,13 +44,26 @@ def _sentence(kind: type[Settings], values: Mapping[str, Any], error: Validation
         if section.startswith("interventions."):
             return f"{key} is missing: give it, as in --intervene {values.get('name')}:{location[-1]}=VALUE."
         return f"{key} is missing: set it, for example with --set {key}=VALUE."
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    messages = [one["msg"].removeprefix("Value error, ").removeprefix("Input should be ") for one in alternatives]
+    message = " or ".join(messages) or problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     stem = "it must be " if problem["msg"].startswith("Input should be ") else ""
     if problem["type"] == "string_pattern_mismatch" and (owner := _owner(kind, location[:-1])):
         # a pattern is no sentence: what the field is, is said in its description
         message, stem = owner.model_fields[location[-1]].description or message, "it must be "
     shown = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
     return f"{key}{shown}: {stem}{message}."
+
+
+def _alternatives(kind: type[Settings], error: ValidationError, problem: Any) -> list[Any]:
+    """Return what each kind of a value that may be of several has against it; empty where it is of one kind.
+
+    The last word of where such a problem is names a kind (``constrained-float``), which is no key.
+    """
+    *path, last = problem["loc"] or ("",)
+    if not path or isinstance(last, int) or _owner(kind, [str(word) for word in path]):
+        return []
+    beside = [one for one in error.errors() if one["loc"][:-1] == tuple(path) and one["input"] is problem["input"]]
+    return beside if len(beside) > 1 else []
 
 
 def _fields_of(section: Any) -> Iterable[str]:

@@ -166,6 +166,13 @@ def test_links_in_a_circle_end(tmp_path: Path):
     assert len(load_image_folder(root).targets) == 4
 
 
+def test_a_link_to_nothing_is_told(tmp_path: Path):
+    root = put(tmp_path, FLOWERS)
+    (root / "rose" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(DataError, match=r"cannot read the picture .*gone\.png: No such file"):
+        load(str(root), "train")
+
+
 def test_an_absent_pillow_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root = put(tmp_path, FLOWERS)
     monkeypatch.setitem(sys.modules, "PIL", None)

@@ -98,6 +98,10 @@ def test_descent_says_what_theory_needs() -> None:
     warm, _ = trained(0, optimizer__warmup_steps=3)
     assert warm.descent is not None
     assert not warm.descent.constant
+    penalised, _ = trained(0, optimizer__weight_decay=0.1, learner__l2=0.2)
+    assert penalised.descent == Descent(learning_rate=0.05, weight_decay=0.5)
+    rewarded, _ = trained(0, optimizer__weight_decay=0.1, learner__l2=-0.2)
+    assert rewarded.descent is None
 
 
 @pytest.mark.parametrize("centred", [False, True])

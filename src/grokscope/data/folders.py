@@ -46,8 +46,7 @@ class PictureFolder:
             state = os.stat(self.path)
             return (self.path, state.st_mtime_ns, state.st_size)
         with open_pictures(self.path) as (pictures, _):
-            states = [(one.path, os.stat(os.path.join(self.path, one.path))) for one in pictures]
-        return tuple((name, state.st_mtime_ns, state.st_size) for name, state in states)
+            return tuple(_state(self.path, one.path) for one in pictures)
 
 
 def picture_folder(name: str) -> DataSet:
@@ -81,3 +80,11 @@ def picture_folder(name: str) -> DataSet:
         citation="",
         resizable=True,
     )
+
+
+def _state(root: str, name: str) -> tuple[object, ...]:
+    try:
+        state = os.stat(os.path.join(root, name))
+    except OSError:  # a link to nothing: reading it says so
+        return (name, None, None)
+    return (name, state.st_mtime_ns, state.st_size)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from grokscope.batch import Batch
-from grokscope.learners.feed import Feed, Resident
+from grokscope.errors import UsageError
+from grokscope.learners.feed import Feed, Resident, Streamed
 from grokscope.learners.optim.base import Optimizer
 from grokscope.learners.update import Kernel, Moving, update
 
@@ -104,3 +105,17 @@ def strides(step: int, n: int, passing: int) -> Iterator[bool]:
         whole = passing > 1 and step % passing == 0 and last - step >= passing
         yield whole
         step += passing if whole else 1
+
+
+def check_capture(feed: Feed) -> None:
+    """Refuse to record updates whose batches only the host can make, or that differ in size."""
+    if isinstance(feed, Streamed):
+        raise UsageError(
+            "numerics.path = 'graph' records an update whose data lie on the GPU; this task makes its batches on the "
+            "host: leave numerics.path out."
+        )
+    if isinstance(feed, Resident) and feed.examples % feed.size:
+        raise UsageError(
+            f"numerics.path = 'graph' records batches of one size, and {feed.examples} examples are no multiple of "
+            f"task.batch_size = {feed.size}: choose a divisor, or leave numerics.path out."
+        )

@@ -14,9 +14,9 @@ from torch import Tensor
 from grokscope.errors import CheckpointError, UsageError, unknown
 from grokscope.forward import module_forward
 from grokscope.learners.base import StateDict
-from grokscope.learners.capture import Captured
+from grokscope.learners.capture import Captured, check_capture
 from grokscope.learners.closed import closed_of
-from grokscope.learners.feed import Feed, Resident, Streamed, feed_of
+from grokscope.learners.feed import Feed, feed_of
 from grokscope.learners.losses import log_loss_function, loss_function
 from grokscope.learners.optim.base import Optimizer
 from grokscope.learners.output_scale import SCALE, scale_buffers, scaled, with_own_scale
@@ -110,7 +110,7 @@ class GradientLearner:
         ]
         feed = feed_of(tasks, numerics.device, dtype, stacked=self.stacked)
         if numerics.path == "graph":
-            _check_capture(feed)
+            check_capture(feed)
         kernel = replace(kernel, sharing=feed.sharing)
         with torch.no_grad():
             moving = Moving(
@@ -305,30 +305,21 @@ def _is_scaled(specs: Sequence[Spec]) -> bool:
 def _descent(spec: Spec, task: Task) -> Descent | None:
     """Return the rule of a plain gradient descent with coupled weight decay; None for every other."""
     settings: Any = spec.optimizer
-    if settings is None or settings.name != "sgd" or spec.interventions or spec.learner.l1:  # type: ignore[attr-defined]
+    learner: Any = spec.learner
+    if settings is None or settings.name != "sgd" or spec.interventions or learner.l1:
+        return None
+    # l2 · ‖θ‖² is (λ/2) ‖θ‖² with λ = 2 · l2
+    decay = settings.weight_decay + 2 * learner.l2
+    if decay < 0:
         return None
     return Descent(
         learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
+        weight_decay=decay,
         momentum=settings.momentum,
         full_batch=task.stream is None,
         constant=settings.rate == "constant" and not settings.warmup_steps and not _logarithmic(spec),
         nesterov=settings.nesterov,
     )
-
-
-def _check_capture(feed: Feed) -> None:
-    """Refuse to record updates whose batches only the host can make, or that differ in size."""
-    if isinstance(feed, Streamed):
-        raise UsageError(
-            "numerics.path = 'graph' records an update whose data lie on the GPU; this task makes its batches on the "
-            "host: leave numerics.path out."
-        )
-    if isinstance(feed, Resident) and feed.examples % feed.size:
-        raise UsageError(
-            f"numerics.path = 'graph' records batches of one size, and {feed.examples} examples are no multiple of "
-            f"task.batch_size = {feed.size}: choose a divisor, or leave numerics.path out."
-        )
 
 
 def _added_here(spec: Spec, stored: StateDict) -> tuple[str, ...]:
