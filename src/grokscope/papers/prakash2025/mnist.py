@@ -44,8 +44,8 @@ CLAIMS = (
         "anti_grokking",
         "Fig. 1",
         ours(
-            "the specification's loss of 0.15 at this learning rate is of 8x8 digits; the same loss is asked here, with "
-            "a best accuracy of 0.8 and the fit of 0.95 that it asks of the paper's size",
+            "the specification's loss of 0.15 at this learning rate is of 8x8 digits; the same loss is asked here, with"
+            " a best accuracy of 0.8 and the fit of 0.95 that it asks of the paper's size",
             calibrated=False,
             drop=(0.15, None),
             best=(0.8, None),
