@@ -67,6 +67,8 @@ def test_a_norm_that_peaks_and_falls() -> None:
     before = found["peak_before"]
     assert before is not None
     assert before == pytest.approx(100 / found["generalise_step"])  # type: ignore[operator]
+    never = accurate(10, math.inf, weights__sum_of_squares=[100, 110, 121, 144, 49, 36], test__loss=losses)
+    assert statistics.norm_peak({FREE: never})["peak_before"] is None
 
 
 def test_a_norm_that_only_falls_has_no_peak_above_its_start() -> None:

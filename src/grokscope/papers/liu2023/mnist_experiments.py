@@ -82,12 +82,14 @@ def images(
         "model": {"name": "mlp", "widths": [200, 200], "initial_scale": SCALE},
         "learner": {"name": "gradient", "steps": 100_000, "loss": "mean-squared-error"},
         "optimizer": {"name": "adamw", "learning_rate": 1e-3, "weight_decay": 0.01},
+        "numerics": {"dtype": "float64"},
     }
+    single = {"numerics.dtype": "float32"}
     return Experiment(
         name=name,
         title=title,
         spec={key: {**part, **sections.get(key, {})} for key, part in spec.items()},
-        scales={"smoke": {**SMOKE, **(smoke or {})}, "cpu": cpu},
+        scales={"smoke": {**SMOKE, **single, **(smoke or {})}, "cpu": {**single, **cpu}},
         transition=rule(0.95, generalise),
         record={
             "measures": ["performance", "weights"],

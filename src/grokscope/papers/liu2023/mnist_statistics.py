@@ -78,15 +78,17 @@ def fit_law(runs: Runs) -> Values:
 def by_examples(runs: Runs) -> Values:
     """Return the least factor by which t_gen falls from one training size to the next, and what never generalises.
 
-    ``censored`` counts the sizes, from the smallest, that did not generalise; a larger size that did not makes
-    ``least_fall`` 0.
+    ``censored`` counts the sizes, from the smallest, that did not generalise, None where none did: that is no critical
+    size. A larger size that did not makes ``least_fall`` 0.
     """
     cells = sorted(runs.values(), key=lambda run: run.spec["task"]["train_examples"])
     times = [moments(run)[1] for run in cells]
     censored = sum(1 for _ in itertools.takewhile(math.isinf, times))
     falls = [before / after for before, after in itertools.pairwise(times[max(censored - 1, 0) :])]
     each = {f"generalise_step_{run.spec['task']['train_examples']}": t for run, t in zip(cells, times, strict=True)}
-    return {"least_fall": min(falls) if falls and censored < len(times) else None, "censored": censored, **each}
+    if censored == len(times):
+        return {"least_fall": None, "censored": None, **each}
+    return {"least_fall": min(falls) if falls else None, "censored": censored, **each}
 
 
 def by_scale(runs: Runs) -> Values:

@@ -37,20 +37,21 @@ def clamped_delay(runs: Runs) -> Values:
 def norm_peak(runs: Runs) -> Values:
     """Return how high the norm of the weights peaks and where it ends, both over that at the start.
 
-    ``peak_before`` is the step of the peak over that of generalising, ``peak_step`` the step itself, ``peak_loss`` the
-    test loss at the peak over that at the start: above 1 while the run overfits.
+    ``peak_before`` is the step of the peak over that of generalising, None where it never does, ``peak_step`` the step
+    itself, ``peak_loss`` the test loss at the peak over that at the start: above 1 while the run overfits.
     """
     run = runs[FREE]
     steps, squares = over(run, "weights/sum_of_squares")
     norms = np.sqrt(squares / squares[0])
     top = int(np.argmax(norms))
     at, loss = over(run, "test/loss")
+    late = _times(run)[1]
     return {
         "peak": float(norms[top]),
-        "peak_before": float(steps[top]) / _times(run)[1],
+        "peak_before": float(steps[top]) / late if math.isfinite(late) else None,
         "final": float(norms[-1]),
         "peak_step": float(steps[top]),
         "peak_loss": float(np.interp(steps[top], at, loss) / loss[0]),
         "fit_step": _times(run)[0],
-        "generalise_step": _times(run)[1],
+        "generalise_step": late,
     }
