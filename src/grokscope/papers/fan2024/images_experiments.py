@@ -12,7 +12,7 @@ from grokscope.paper import Experiment
 DEPTHS = (4, 8, 12)
 """Linear layers; one less is hidden."""
 SMALL, MIDDLE, LARGE = 2000, 5000, 7000
-"""Training images; a quarter of them at the cpu scale."""
+"""Training images; two fifths of them at the cpu scale."""
 DECAYS = (0.005, 0.01, 0.05)
 """Weight decays of the sweep, of which the second is that of all other runs."""
 WIDTH = 400
@@ -42,10 +42,11 @@ def images(depth: int, examples: int, decay: float = 0.01) -> Experiment:
     """Return the perceptron of a depth on the first images of MNIST."""
     name = named(depth, examples, decay)
     measured = [RANK, PROBE] if name == MAIN else [RANK]
-    more = "" if decay == 0.01 else f", weight decay {decay:g}"
+    at_cpu = f" (at the cpu scale {2 * examples // 5:,})"
+    more = "" if decay == 0.01 else f", weight decay {decay:g} (at the cpu scale {3 * decay:g})"
     return Experiment(
         name=name,
-        title=f"{depth} layers on {examples:,} images of MNIST from a large start{more}",
+        title=f"{depth} layers on {examples:,} images of MNIST{at_cpu} from a large start{more}",
         spec={
             "task": {
                 "name": "images",

@@ -128,8 +128,8 @@ def cell(scale: float, decay: float, reward: float) -> Experiment:
     """Return a cell of the grid over start, weight decay and reward."""
     name = named(scale, decay, reward)
     titles = {
-        MNIST: "a thousand images of MNIST from a start of eight times PyTorch's",
-        INCREASING: "the same, with a reward for a large norm that outweighs the weight decay",
+        MNIST: "images of MNIST, all in each update, from a start of eight times PyTorch's",
+        INCREASING: "images of MNIST with a reward for a large norm that outweighs the weight decay",
     }
     title = f"MNIST from a start of {scale:g}, weight decay {decay:g}, reward {reward:g} for the norm"
     return images(name, titles.get(name, title), scale=scale, decay=decay, reward=reward)

@@ -126,7 +126,7 @@ FIGURES = (
         experiments=NAMES,
         function=f"{MODULE}_figures:starts",
         keys=LOSSES,
-        caption="From the large start the test loss stays high while the train loss falls, and drops late.",
+        caption="From the large start both losses begin far above 1; the test loss stays high longer, and drops late.",
         together=True,
     ),
 )

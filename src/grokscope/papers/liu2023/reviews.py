@@ -89,7 +89,7 @@ def reviews(name: str, title: str, scale: float, weight_decay: float, cpu: dict[
 EXPERIMENTS = (
     reviews(
         LARGE,
-        "IMDb reviews, every parameter six times as large as usual, weight decay 1",
+        "IMDb reviews, every parameter six times as large as usual, with weight decay",
         6.0,
         1.0,
         {"optimizer.weight_decay": 2.0, "learner.steps": 750},

@@ -124,7 +124,7 @@ FIGURES = (
         (*FREE, *LANDSCAPE),
         f"{PICTURES}:norm",
         ("train/loss", "test/loss"),
-        "Both losses, and the sum of squared weights, which weight decay shrinks once the data are fitted.",
+        "Both losses, and on the right axis the sum of squared weights, which weight decay shrinks unless it is held.",
     ),
     Figure(
         "student-by-decay",

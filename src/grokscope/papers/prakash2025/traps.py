@@ -57,8 +57,8 @@ FIGURES = (
         (MNIST,),
         f"{PICTURES}:removal",
         ("trap_removal/jsd",),
-        "Each trap at the last observation that has some: change of the predictions on normal inputs when it is taken "
-        "out, against the change of the test error.",
+        "Each trap of each seed at the last observation that has some: change of the predictions on normal inputs when "
+        "it is taken out, against the change of the test error. The claim is on the traps of one network.",
     ),
     Figure(
         "prototype",
