@@ -13,7 +13,7 @@ from driving import Training
 from grokscope.batch import Batch
 from grokscope.errors import UsageError
 from grokscope.forward import module_forward
-from grokscope.learners.losses import loss_function
+from grokscope.learners.losses import check_targets, loss_function
 from grokscope.learners.settings import SGDSettings
 from grokscope.learners.update import Kernel, Moving, update
 
@@ -99,3 +99,14 @@ def test_an_unknown_loss_is_answered_with_the_known_ones() -> None:
         loss_function("hinge", torch.float64)
     with pytest.raises(UsageError, match=r"learner\.loss_dtype = 'float16': it must be 'float32' or 'float64'"):
         toys.specs("gradient", {"learner.loss_dtype": "float16"})
+
+
+def test_real_numbers_are_no_classes() -> None:
+    check_targets("cross-entropy", torch.tensor([[0.2, 0.8]]))
+    check_targets("mean-squared-error", torch.zeros(3, 1))
+    message = "^learner.loss = 'cross-entropy' needs classes, .* set learner.loss = 'mean-squared-error'.$"
+    for real in (torch.zeros(3), torch.zeros(3, 1)):
+        with pytest.raises(UsageError, match=message):
+            check_targets("cross-entropy", real)
+    with pytest.raises(UsageError, match=message):
+        Training(toys.specs("stream", {"learner.loss": "cross-entropy"}))

@@ -17,7 +17,7 @@ from grokscope.learners.base import StateDict
 from grokscope.learners.capture import Captured, check_capture
 from grokscope.learners.closed import closed_of
 from grokscope.learners.feed import Feed, feed_of
-from grokscope.learners.losses import log_loss_function, loss_function
+from grokscope.learners.losses import check_targets, log_loss_function, loss_function
 from grokscope.learners.optim.base import Optimizer
 from grokscope.learners.output_scale import SCALE, scale_buffers, scaled, with_own_scale
 from grokscope.learners.update import Kernel, Lift, Moving, as_it_is, at_activations, clamped, solo, update
@@ -85,6 +85,7 @@ class GradientLearner:
         module = copy.deepcopy(modules[0]).to(numerics.device)
         fast = numerics.path in ("fast", "graph") and "fast" in spec.model.paths
         loss_name = spec.learner.loss or tasks[0].loss  # type: ignore[attr-defined]
+        check_targets(loss_name, tasks[0].batch(0).targets)
         loss_dtype = getattr(torch, spec.learner.loss_dtype)  # type: ignore[attr-defined]
         kernel = Kernel(
             module=module,

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from grokscope.batch import Batch, weighted_mean
-from grokscope.errors import unknown
+from grokscope.errors import UsageError, unknown
 
 Loss = Callable[[Tensor, Batch], Tensor]
 
@@ -49,6 +49,24 @@ def loss_function(name: str, dtype: torch.dtype) -> Loss:
         return weighted_mean(each(outputs.to(dtype), batch.targets), batch.weights)
 
     return loss
+
+
+def check_targets(name: str, targets: Tensor | None) -> None:
+    """Refuse cross-entropy of targets that are neither classes nor shares of several.
+
+    Raises:
+        UsageError: they are real numbers.
+
+    Example:
+        >>> check_targets("cross-entropy", torch.tensor([2, 0]))
+    """
+    if name != "cross-entropy" or targets is None or not targets.is_floating_point():
+        return
+    if targets.ndim < 2 or targets.shape[1] < 2:
+        raise UsageError(
+            "learner.loss = 'cross-entropy' needs classes, and the targets of this task are real numbers: set "
+            "learner.loss = 'mean-squared-error'."
+        )
 
 
 SMALL = -30.0
