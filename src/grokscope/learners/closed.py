@@ -67,7 +67,7 @@ class Closed:
             """Give each tensor the leading axes (groups, members)."""
             chosen = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
             return {
-                name.removeprefix(prefix): t.unflatten(0, (groups, -1)) if self.stacked else t[None, None]
+                name.removeprefix(prefix): t.unflatten(0, (groups, -1)) if self.stacked else t.view(1, 1, *t.shape)
                 for name, t in chosen.items()
             }
 
@@ -83,9 +83,8 @@ class Closed:
         losses, slopes = SLOPES[self.loss](outputs.to(self.dtype), batch.targets, _shares(batch, self.dtype))
         slopes = slopes.to(outputs.dtype)
         gradients = pull(slopes if alpha is None else alpha * slopes)
-        if not self.stacked:
-            return losses[0, 0], {name: gradients[name][0, 0] for name in parameters}
-        return losses.flatten(0, 1), {name: gradients[name].flatten(0, 1) for name in parameters}
+        losses = losses.flatten(0, 1) if self.stacked else losses[0, 0]
+        return losses, {name: gradients[name].reshape(one.shape) for name, one in parameters.items()}
 
 
 def closed_of(module: nn.Module, spec: Spec, loss: str, *, stacked: bool) -> Closed | None:
@@ -134,7 +133,8 @@ def mean_squared_error(outputs: Tensor, targets: Tensor, shares: Tensor) -> tupl
     """Return losses (groups, members) and their gradient; class targets are one-hot. See :func:`cross_entropy`."""
     size = outputs.shape[-1]
     if not targets.is_floating_point():
-        targets = functional.one_hot(targets, size)
+        # as one_hot, without its look at whether the classes are in range
+        targets = targets[..., None] == torch.arange(size, device=targets.device)
     apart = outputs - targets.reshape(*targets.shape[:2], size).to(outputs.dtype)[:, None]
     losses = (apart.square().sum(-1) * shares).sum(-1) / size
     return losses, apart.mul_(2 / size).mul_(shares[..., None])
