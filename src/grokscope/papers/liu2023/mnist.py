@@ -165,7 +165,7 @@ FIGURES = (
         RUNS,
         f"{PICTURES}:accuracy",
         ("train/accuracy", "test/accuracy"),
-        "Train and test accuracy, and the norm on the right axis: from a large start test accuracy waits for it to fall.",
+        "Accuracies, and the norm on the right axis: from a large start test accuracy waits for the norm to fall.",
     ),
     Figure("loss", "Loss", RUNS, f"{PICTURES}:loss", ("train/loss", "test/loss"), "Train and test loss."),
     Figure(
