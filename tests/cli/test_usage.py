@@ -18,6 +18,7 @@ ANSWERS = {
     "rnu": "unknown command 'rnu': did you mean run or runs?",
     "zzz": f"unknown command 'zzz': the commands are {', '.join(COMMANDS)}.",
     "run modular-addition": "unknown experiment 'modular-addition': did you mean 'lyu2024/modular-addition' or ",
+    "run mnist": "unknown experiment 'mnist': did you mean 'golechha2024/mnist' or 'liu2023/mnist' or 'prakash2025",
     "run nanda2032/modular-addition": f"unknown experiment 'nanda2032/modular-addition': did you mean '{NAME}' or ",
     "run nanda2023/modular-adition": "unknown experiment of nanda2023 'modular-adition': did you mean",
     "run nowhere.json": "the spec file nowhere.json cannot be read: No such file or directory.",

@@ -25,7 +25,12 @@ def find_experiment(name: str) -> tuple[Paper, Experiment]:
     paper_name, _, experiment_name = name.partition("/")
     if paper_name not in PAPERS:
         papers: list[Paper] = [PAPERS.get(known) for known in PAPERS]
-        raise unknown("experiment", name, [f"{one.id}/{e.name}" for one in papers for e in one.experiments])
+        names = [f"{one.id}/{e.name}" for one in papers for e in one.experiments]
+        # without its paper a name may be that of several
+        same = [one for one in names if one.endswith(f"/{name}")]
+        if same:
+            raise UsageError(f"unknown experiment {name!r}: did you mean {' or '.join(map(repr, same))}?")
+        raise unknown("experiment", name, names)
     paper: Paper = PAPERS.get(paper_name)
     return paper, (paper.experiment(experiment_name) if experiment_name else paper.experiments[0])
 
