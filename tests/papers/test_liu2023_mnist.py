@@ -229,6 +229,8 @@ def test_the_paper_scale_is_the_papers() -> None:
     assert (spec.model.widths, spec.model.initial_scale) == ((200, 200), 8)
     assert (spec.optimizer.name, spec.optimizer.learning_rate, spec.optimizer.weight_decay) == ("adamw", 1e-3, 0.01)
     assert (spec.learner.loss, spec.learner.steps) == ("mean-squared-error", 100_000)
+    small: Any = resolve({"seed": 0, **PAPER.tree("mnist", "cpu")})
+    assert (spec.numerics.dtype, small.numerics.dtype) == ("float64", "float32")
     sphere: Any = resolve({"seed": 0, **PAPER.tree("landscape-60000-scale-10", "paper")})
     assert (sphere.task.train_examples, sphere.task.batch_size, sphere.learner.steps) == (60_000, 100, 10_000)
     assert (sphere.model.initial_scale, sphere.optimizer.weight_decay) == (10, 0)
