@@ -144,16 +144,19 @@ def test_the_loss_of_an_update_has_it_and_the_loss_measured_has_not(tmp_path: Pa
 def test_rate_0_is_no_intervention() -> None:
     training = Training([spec({**DROPPING, "rate": 0.0})]).advance(24)
     free = Training([spec()]).advance(24)
+    # without an intervention gradients are written out, with one they are differentiated: equal up to rounding
     for name, tensor in free.parameters().items():
-        assert torch.equal(training.parameters()[name], tensor)
-    assert training.learner.scalars(training.state) == free.learner.scalars(free.state)
+        torch.testing.assert_close(training.parameters()[name], tensor, rtol=1e-11, atol=1e-13)
+    both = [one.learner.scalars(one.state) for one in (training, free)]
+    assert both[0] == pytest.approx(both[1], rel=1e-11)
 
 
 def test_it_acts_between_start_and_stop() -> None:
     window = Training([spec({**DROPPING, "start": 4, "stop": 6})])
     free = Training([spec()])
     for name, tensor in free.advance(4).parameters().items():
-        assert torch.equal(window.advance(4 - window.state.step).parameters()[name], tensor)
+        mine = window.advance(4 - window.state.step).parameters()[name]
+        torch.testing.assert_close(mine, tensor, rtol=1e-11, atol=1e-13)  # another way to the same gradients
     record = window.advance(2).learner.snapshot(window.state).trial_step()
     assert record is not None
     assert record.loss == pytest.approx(_loss(window), rel=1e-12)  # update 6 is without it
