@@ -36,7 +36,7 @@ def removal(runs: Sequence[Run], phases: Phases) -> Figure:
     layout = theme.layout(
         "Traps taken out, one at a time",
         hovermode="closest",
-        xaxis=theme.axis("Jensen–Shannon divergence of predictions (nats)", type="log"),
+        xaxis=theme.axis("Jensen–Shannon divergence of predictions (nats)", rangemode="tozero"),
         yaxis=theme.axis("change of the test error", zeroline=True, zerolinecolor="#888888"),
     )
     return {"data": data, "layout": layout}
