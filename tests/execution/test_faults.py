@@ -19,6 +19,7 @@ LOCKING = """
 import fcntl, os, sys
 descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 fcntl.flock(descriptor, fcntl.LOCK_EX)
+os.ftruncate(descriptor, 0)
 os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 print("locked", flush=True)
 sys.stdin.read()
