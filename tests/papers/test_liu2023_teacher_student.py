@@ -102,6 +102,7 @@ def test_a_time_inverse_to_decay_has_the_slope_minus_one() -> None:
     # 300 is observed at 1000, as 0.3 is
     expected = np.polyfit(np.log([0.03, 0.3, 1.0]), np.log([10_000, 1000, 1000]), 1)[0]
     assert found["slope"] == pytest.approx(expected, abs=0.001)
+    assert found["strict_slope_all"] == pytest.approx(expected, abs=0.001)
     runs[cells.named(2.0, 0.03)] = accurate(10, 100, strict=math.inf)
     assert statistics.decay_slope(runs)["strict_slope"] is None
 
@@ -192,7 +193,7 @@ def test_the_experiments_are_the_papers() -> None:
     held = resolve(PAPER.tree(cells.held(10.0), "paper"))
     assert [part.norm for part in held.interventions] == ["initial"]  # type: ignore[attr-defined]
     assert len(cells.NORMS) == 11
-    assert {claim.id for claim in PAPER.claims} == {"C1b", "C4b", "C5b", "C7", "B3b"}
+    assert {claim.id for claim in PAPER.claims} == {"C1b", "C4b", "C4c", "C5b", "C7", "B3b"}
     for claim in PAPER.claims:
         assert callable(claim.function())
 

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from grokscope.claims.claim import Claim, Criterion
-from grokscope.claims.criteria import CALIBRATION, both, ours, sheet
+from grokscope.claims.criteria import CALIBRATION, both, by_scale, claims_by, ours, sheet
 from grokscope.claims.verdict import STATUSES, Verdict, judge
 
-__all__ = ["CALIBRATION", "STATUSES", "Claim", "Criterion", "Verdict", "both", "judge", "ours", "sheet"]
+__all__ = [
+    "CALIBRATION",
+    "STATUSES",
+    "Claim",
+    "Criterion",
+    "Verdict",
+    "both",
+    "by_scale",
+    "claims_by",
+    "judge",
+    "ours",
+    "sheet",
+]

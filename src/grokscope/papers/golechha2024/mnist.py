@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grokscope.claims import Claim, Criterion, ours, sheet
+from grokscope.claims import Claim, Criterion, claims_by, ours, sheet
 from grokscope.paper import Figure
 from grokscope.papers.golechha2024.mnist_experiments import (
     CROSS_ENTROPY,
@@ -27,28 +27,7 @@ MAIN_FIRST = (MNIST, *(name for name in GRID if name != MNIST))
 GRID_BY_SCALE = {"smoke": GRID_AT_CPU, "cpu": GRID_AT_CPU, "paper": GRID}
 
 
-def claim(
-    id: str,
-    statement: str,
-    figure: str,
-    statistic: str,
-    source: str,
-    criterion: Criterion,
-    paper: Criterion | None = None,
-    experiments: tuple[str, ...] = (MNIST, INCREASING),
-    **more: Any,
-) -> Claim:
-    """Return a claim with one criterion for both scales, unless the ``paper`` scale has another."""
-    return Claim(
-        id=id,
-        statement=statement,
-        figure=figure,
-        experiments=experiments,
-        statistic=f"{HERE}:{statistic}",
-        criterion={"cpu": criterion, "paper": paper or criterion},
-        source=f"Golechha 2024, {source}",
-        **more,
-    )
+claim = claims_by("Golechha 2024", HERE, experiments=(MNIST, INCREASING))
 
 
 def grid_claim(id: str, statement: str, source: str, criterion: Criterion) -> Claim:

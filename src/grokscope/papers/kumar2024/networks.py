@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grokscope.claims import Claim, Criterion, ours, sheet
+from grokscope.claims import claims_by, ours, sheet
 from grokscope.paper import Figure
 from grokscope.papers.kumar2024 import networks_experiments as cells
 from grokscope.papers.kumar2024.networks_experiments import EXPERIMENTS, named
@@ -15,26 +15,7 @@ HERE = "grokscope.papers.kumar2024.networks_statistics"
 PICTURES = "grokscope.papers.kumar2024.networks_figures"
 
 
-def claim(
-    id: str,
-    statement: str,
-    figure: str,
-    statistic: str,
-    source: str,
-    criterion: Criterion,
-    paper: Criterion | None = None,
-    **more: Any,
-) -> Claim:
-    """Return a claim with one criterion for both scales, unless the ``paper`` scale has another."""
-    return Claim(
-        id=id,
-        statement=statement,
-        figure=figure,
-        statistic=f"{HERE}:{statistic}",
-        criterion={"cpu": criterion, "paper": paper or criterion},
-        source=f"Kumar et al. 2024, {source}",
-        **more,
-    )
+claim = claims_by("Kumar et al. 2024", HERE)
 
 
 def sweep(system: str, scales: dict[str, tuple[float, ...]], suffix: str = "") -> dict[str, Any]:

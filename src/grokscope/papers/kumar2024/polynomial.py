@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grokscope.claims import Claim, Criterion, ours, sheet
+from grokscope.claims import claims_by, ours, sheet
 from grokscope.paper import Figure
 from grokscope.papers.kumar2024.polynomial_experiments import (
     EXPERIMENTS,
@@ -42,29 +42,7 @@ BY_SHARE = tuple(aligned_name(share) for share in ALIGNED)
 BY_LABELS = tuple(eigenvector_name(index) for index in LABELS)
 
 
-def claim(
-    id: str,
-    statement: str,
-    figure: str,
-    statistic: str,
-    source: str,
-    cpu: Criterion,
-    experiments: tuple[str, ...],
-    *,
-    paper: Criterion | None = None,
-    **more: Any,
-) -> Claim:
-    """Return a claim; its criterion is the same at the paper's scale unless one is given."""
-    return Claim(
-        id=id,
-        statement=statement,
-        figure=figure,
-        experiments=experiments,
-        statistic=f"{HERE}:{statistic}",
-        criterion={"cpu": cpu, "paper": paper or cpu},
-        source=f"Kumar et al. 2024, {source}",
-        **more,
-    )
+claim = claims_by("Kumar et al. 2024", HERE)
 
 
 CLAIMS = (
@@ -76,7 +54,7 @@ CLAIMS = (
         "grokking_in_loss",
         "Fig. 1b",
         sheet(late_test=(None, 0.3), peak=(1.1, 1.4), plateau=(0.75, 0.9)),
-        (FIRST,),
+        experiments=(FIRST,),
     ),
     claim(
         "L2",
@@ -85,7 +63,7 @@ CLAIMS = (
         "lazy_until",
         "Fig. 1b",
         sheet(early_gap=(None, 0.03)),
-        (FIRST,),
+        experiments=(FIRST,),
     ),
     claim(
         "L3",
@@ -100,7 +78,7 @@ CLAIMS = (
             alignment_ratio=(1.2, None),
             norm_ratio=(1.2, None),
         ),
-        (FIRST, STATISTICS),
+        experiments=(FIRST, STATISTICS),
         paper=sheet(alignment_ratio=(1.2, None), norm_ratio=(1.2, None), least_late_growth=(0, None)),
         experiments_by_scale={"cpu": (STATISTICS,), "paper": (FIRST,)},
     ),
@@ -111,7 +89,7 @@ CLAIMS = (
         "output_scale",
         "Fig. 3a",
         sheet(delay_order=(1, None), final_order=(1, None)),
-        BY_ALPHA,
+        experiments=BY_ALPHA,
     ),
     claim(
         "L6b",
@@ -120,7 +98,7 @@ CLAIMS = (
         "kernel_movement",
         "Fig. 3a; the law is the sheet's",
         sheet(spread=(None, 1.1)),
-        BY_ALPHA,
+        experiments=BY_ALPHA,
     ),
     claim(
         "L7",
@@ -135,7 +113,7 @@ CLAIMS = (
             peak_order=(None, -0.8),
             delay_order=(None, -0.8),
         ),
-        BY_EPSILON,
+        experiments=BY_EPSILON,
     ),
     claim(
         "L8a",
@@ -144,7 +122,7 @@ CLAIMS = (
         "phase_diagram",
         "Fig. 3e",
         sheet(delay_alpha=(0.8, None)),
-        GRID,
+        experiments=GRID,
         paper=sheet(delay_alpha_censored=(0.8, None)),
         kind="pooled",
     ),
@@ -156,7 +134,7 @@ CLAIMS = (
         "Fig. 3e",
         # the ratio goes the other way: a small ε delays the fit even more than the generalisation
         sheet(ratio_epsilon=(0.6, None)),
-        GRID,
+        experiments=GRID,
         paper=sheet(ratio_epsilon_censored=(0.6, None)),
         kind="pooled",
     ),
@@ -167,7 +145,7 @@ CLAIMS = (
         "parts_of_the_loss",
         "Fig. 4",
         sheet(linear_rise=(0, None), misalignment_change=(None, 0.1)),
-        (STATISTICS,),
+        experiments=(STATISTICS,),
     ),
     claim(
         "L9b",
@@ -176,7 +154,7 @@ CLAIMS = (
         "two_neurons",
         "Fig. 4",
         ours("more runs generalise than not, of nine here (five of eight in the sheet)", success_fraction=(0.5, None)),
-        NARROW,
+        experiments=NARROW,
         kind="pooled",
     ),
     claim(
@@ -193,7 +171,7 @@ CLAIMS = (
             middle_flat=(0.8, None),
             last_end=(1, None),
         ),
-        BY_LABELS,
+        experiments=BY_LABELS,
     ),
     claim(
         "L13",
@@ -202,7 +180,7 @@ CLAIMS = (
         "one_parameter",
         "Fig. 7",
         sheet(movement_spread=(None, 0.1), final_spread=(None, 0.1)),
-        BY_SCALE,
+        experiments=BY_SCALE,
     ),
     claim(
         "L14",
@@ -211,7 +189,7 @@ CLAIMS = (
         "sample_size",
         "Fig. 9",
         sheet(least_step=(0, None)),
-        BY_SIZE,
+        experiments=BY_SIZE,
         kind="pooled",
     ),
     claim(
@@ -221,7 +199,7 @@ CLAIMS = (
         "aligned_start",
         "Fig. 10",
         sheet(slowest_step=(None, 1), peak=(None, 1.02)),
-        BY_SHARE,
+        experiments=BY_SHARE,
     ),
 )
 

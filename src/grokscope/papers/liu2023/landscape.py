@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grokscope.claims import Claim, Criterion, ours, sheet
+from grokscope.claims import by_scale, claims_by, ours, sheet
 from grokscope.paper import Figure
 from grokscope.papers.liu2023 import landscape_experiments as spheres
 from grokscope.papers.liu2023.landscape_experiments import EXPERIMENTS, SIZES
@@ -16,17 +16,7 @@ PICTURES = "grokscope.papers.liu2023.landscape_figures"
 ALL = tuple(experiment.name for experiment in EXPERIMENTS)
 
 
-def claim(id: str, statement: str, figure: str, statistic: str, cpu: Criterion, paper: Criterion, **more: Any) -> Claim:
-    """Return a claim on the landscape."""
-    return Claim(
-        id=id,
-        statement=statement,
-        figure=figure,
-        statistic=f"{HERE}:{statistic}",
-        criterion={"cpu": cpu, "paper": paper},
-        source=f"Liu et al. 2023, {more.pop('source')}",
-        **more,
-    )
+claim = claims_by("Liu et al. 2023", HERE)
 
 
 def sizes(*numbers: int) -> dict[str, Any]:
@@ -35,8 +25,7 @@ def sizes(*numbers: int) -> dict[str, Any]:
         size: tuple(name for number in numbers for name in spheres.cells(counts[number], size))
         for size, counts in SIZES.items()
     }
-    every = tuple(dict.fromkeys(name for some in names.values() for name in some))
-    return {"experiments": every, "experiments_by_scale": names}
+    return by_scale(names)
 
 
 def messy_experiments() -> dict[str, Any]:
@@ -48,10 +37,7 @@ def messy_experiments() -> dict[str, Any]:
         )
         for size in SIZES
     }
-    return {
-        "experiments": tuple(dict.fromkeys(n for some in names.values() for n in some)),
-        "experiments_by_scale": names,
-    }
+    return by_scale(names)
 
 
 CLAIMS = (
@@ -60,8 +46,8 @@ CLAIMS = (
         "Over the norm of the weights the training loss is an L and the test loss a U.",
         "landscape-loss",
         "shapes",
-        sheet(calibrated=True, interior=(1, 1), train_share=(None, 0.01)),
-        sheet(interior=(1, 1), train_share=(None, 0.01)),
+        cpu=sheet(calibrated=True, interior=(1, 1), train_share=(None, 0.01)),
+        paper=sheet(interior=(1, 1), train_share=(None, 0.01)),
         source="Figs 2a and 3c",
         **sizes(0),
     ),
@@ -70,13 +56,13 @@ CLAIMS = (
         "The mismatch of train and test loss shrinks with more training images.",
         "landscape-loss",
         "shrinks",
-        ours(
+        cpu=ours(
             "the specification's factor, of the two largest sizes at this scale; and 3 over all norms beyond the least "
             "test loss, fitted or not, for 2000 steps do not fit 5000 images at the largest",
             ratio=(5, None),
             parting_ratio=(3, None),
         ),
-        sheet(ratio=(5, None)),
+        paper=sheet(ratio=(5, None)),
         source="Fig. 3",
         **sizes(1, -1),
     ),

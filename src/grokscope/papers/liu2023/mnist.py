@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from grokscope.claims import Claim, Criterion, ours, sheet
+from grokscope.claims import by_scale, claims_by, ours, sheet
 from grokscope.paper import Figure
 from grokscope.papers.liu2023 import landscape_experiments as spheres
 from grokscope.papers.liu2023 import mnist_experiments as cells
@@ -20,31 +18,13 @@ FORECAST_SIZE = {"paper": 1000, "cpu": 500}
 """The landscape a forecast is made from: of as many images as the runs it is about."""
 
 
-def claim(
-    id: str, statement: str, figure: str, statistic: str, source: str, cpu: Criterion, paper: Criterion, **about: Any
-) -> Claim:
-    """Return a claim with a criterion for each scale."""
-    return Claim(
-        id=id,
-        statement=statement,
-        figure=figure,
-        statistic=f"{HERE}:{statistic}",
-        criterion={"cpu": cpu, "paper": paper},
-        source=f"Liu et al. 2023, {source}",
-        **about,
-    )
-
-
-def by_size(names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Return the experiments a claim is about, in all and at each scale."""
-    every = tuple(dict.fromkeys(name for some in names.values() for name in some))
-    return {"experiments": every, "experiments_by_scale": names}
+claim = claims_by("Liu et al. 2023", HERE)
 
 
 USUAL = cells.USUAL
-SIZES = by_size(cells.EXAMPLE_CELLS)
-STARTS = by_size({size: (*cells.SCALE_CELLS, usual) for size, usual in USUAL.items()})
-FORECASTS = by_size({size: (*cells.DECAY_CELLS, *spheres.cells(count, size)) for size, count in FORECAST_SIZE.items()})
+SIZES = by_scale(cells.EXAMPLE_CELLS)
+STARTS = by_scale({size: (*cells.SCALE_CELLS, usual) for size, usual in USUAL.items()})
+FORECASTS = by_scale({size: (*cells.DECAY_CELLS, *spheres.cells(count, size)) for size, count in FORECAST_SIZE.items()})
 WORTH = ours("a forecast that is worth having is right within a factor of 2", worst_factor=(None, 2))
 NOT_ENOUGH = ours("the smallest of the sizes does not reach the level within the budget", censored=(1, None))
 STARTING = ours(

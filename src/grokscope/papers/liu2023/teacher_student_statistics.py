@@ -118,9 +118,9 @@ def _ratio(run: Any, threshold: str) -> float | None:
 def decay_slope(runs: Runs) -> Values:
     """Return the slope of ln t_gen over ln γ from a large start, at the looser threshold.
 
-    ``strict_slope`` is at the stricter threshold and without the largest decay, at which the norm falls below that of
-    the networks that generalise and test data are lost again before they are within it. None where a run never
-    generalised.
+    ``strict_slope_all`` is at the stricter threshold, ``strict_slope`` without the largest decay there, at which the
+    norm falls below that of the networks that generalise and test data are lost again before they are within it. None
+    where a run never generalised.
     """
     sweep = _sweep(runs)
     times = {
@@ -134,6 +134,7 @@ def decay_slope(runs: Runs) -> Values:
     return {
         "slope": fitted_line(LOOSE, len(sweep)),
         "strict_slope": fitted_line(STRICT, len(sweep) - 1),
+        "strict_slope_all": fitted_line(STRICT, len(sweep)),
         **{f"generalise_step_{decay:g}": time for decay, time in zip(sweep, times[LOOSE], strict=True)},
         **{f"strict_generalise_step_{decay:g}": time for decay, time in zip(sweep, times[STRICT], strict=True)},
     }

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grokscope.analysis.transitions import TransitionRule
-from grokscope.claims import Claim, Criterion, both, ours, sheet
+from grokscope.claims import claims_by, ours, sheet
 from grokscope.paper import Experiment, Figure
 
 HERE = "grokscope.papers.lyu2024.completion_statistics"
@@ -130,19 +130,7 @@ EXPERIMENTS = (
 )
 
 
-def claim(
-    id: str, statement: str, figure: str, statistic: str, source: str, *, criterion: Criterion, **more: Any
-) -> Claim:
-    """Return a claim on the run of the paper's size, unless ``more`` names other experiments."""
-    return Claim(
-        id,
-        statement,
-        figure,
-        statistic=f"{HERE}:{statistic}",
-        criterion=both(criterion),
-        source=f"Lyu et al. 2024, {source}",
-        **{"experiments": (MAIN,), **more},
-    )
+claim = claims_by("Lyu et al. 2024", HERE, experiments=(MAIN,))
 
 
 CLAIMS = (
@@ -152,7 +140,7 @@ CLAIMS = (
         "completion-loss",
         "completion_times",
         "Fig. 3",
-        criterion=ours(
+        cpu=ours(
             "the bounds on the plateau and on the step of half of it are the specification's, which says that the end "
             "depends on the draw and is to be compared with the convex optimum, but gives no number: a tenth of it",
             half_step=(3e5, 4.3e5),
@@ -166,7 +154,7 @@ CLAIMS = (
         "completion-unobserved",
         "unobserved_are_zero",
         "Thm. 3.9",
-        criterion=sheet(exponent=(-4.1, -3.9), unobserved=(None, 1e-3)),
+        cpu=sheet(exponent=(-4.1, -3.9), unobserved=(None, 1e-3)),
     ),
     claim(
         "C13",
@@ -174,7 +162,7 @@ CLAIMS = (
         "completion-distance",
         "late_is_least_nuclear_norm",
         "Thm. 3.12",
-        criterion=sheet(late_distance=(None, 1e-2)),
+        cpu=sheet(late_distance=(None, 1e-2)),
     ),
     claim(
         "C13b",
@@ -183,7 +171,7 @@ CLAIMS = (
         "perturbed_ends_there",
         "Thm. 3.12",
         experiments=(PERTURBED,),
-        criterion=ours("the specification's bound on the run of the unperturbed start", late_distance=(None, 1e-2)),
+        cpu=ours("the specification's bound on the run of the unperturbed start", late_distance=(None, 1e-2)),
     ),
     claim(
         "C10b",
@@ -192,7 +180,7 @@ CLAIMS = (
         "transition_by_scale",
         "Thm. 3.9",
         experiments=ALPHA_CELLS,
-        criterion=sheet(slope=(0.98, 1.02)),
+        cpu=sheet(slope=(0.98, 1.02)),
     ),
     claim(
         "C11b",
@@ -201,7 +189,7 @@ CLAIMS = (
         "transition_by_decay",
         "Thm. 3.9",
         experiments=DECAY_CELLS,
-        criterion=ours(
+        cpu=ours(
             "the specification gives 2.84, 2.77 and 2.75 for 3e-3, 1e-3 and 3e-4 and calls it constant: asked is a "
             "range of at most 0.2, where the logarithm of weight decay spans 2.3",
             range=(None, 0.2),
@@ -214,7 +202,7 @@ CLAIMS = (
         "resolved",
         "Sec. 3.3",
         experiments=(alpha_cell(10), FINE),
-        criterion=ours("one part in a thousand, the stated tolerance", moved=(None, 1e-3)),
+        cpu=ours("one part in a thousand, the stated tolerance", moved=(None, 1e-3)),
     ),
 )
 

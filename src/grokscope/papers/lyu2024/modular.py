@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grokscope.analysis.transitions import TransitionRule
-from grokscope.claims import Claim, Criterion, ours, sheet
+from grokscope.claims import claims_by, ours, sheet
 from grokscope.paper import Experiment, Figure
 
 HERE = "grokscope.papers.lyu2024.modular_statistics"
@@ -201,24 +201,14 @@ LOST_FIT = ours(
 )
 
 
-def claim(
-    id: str, statement: str, statistic: str, source: str, *, cpu: Criterion, paper: Criterion, **more: Any
-) -> Claim:
-    """Return a claim on the main run, unless ``more`` names other experiments."""
-    return Claim(
-        id=id,
-        statement=statement,
-        statistic=f"{HERE}:{statistic}",
-        criterion={"cpu": cpu, "paper": paper},
-        source=f"Lyu et al. 2024, {source}",
-        **{"experiments": (MAIN,), "figure": "modular-accuracy", **more},
-    )
+claim = claims_by("Lyu et al. 2024", HERE, experiments=(MAIN,))
 
 
 CLAIMS = (
     claim(
         "C1",
         "A perceptron of two layers groks modular addition by gradient descent with a small weight decay.",
+        "modular-accuracy",
         "groks",
         "Fig. 2a",
         # the paper's units: steps of 0.002, so 2e7 steps are a time of 4e4
@@ -228,6 +218,7 @@ CLAIMS = (
     claim(
         "C2",
         "From a larger start generalisation comes later, and more sharply.",
+        "modular-accuracy",
         "later_and_sharper",
         "Fig. 2b",
         experiments=SCALES,
@@ -237,6 +228,7 @@ CLAIMS = (
     claim(
         "C3a",
         "It comes sooner for a larger weight decay, about as its inverse.",
+        "modular-accuracy",
         "sooner_with_decay",
         "Fig. 2c",
         experiments=(*DECAYS, "modular-scale-1"),
@@ -247,6 +239,7 @@ CLAIMS = (
     claim(
         "C3b",
         "A weight decay thirty times as large is too large: the network loses its fit and never generalises.",
+        "modular-accuracy",
         "collapses",
         "Fig. 2c",
         experiments=(COLLAPSED,),
@@ -256,10 +249,10 @@ CLAIMS = (
     claim(
         "C14",
         "Without weight decay it generalises too, but not sharply: over decades of the exponent of time.",
+        "modular-log-time",
         "not_sharp",
         "Fig. 4",
         experiments=(WITHOUT,),
-        figure="modular-log-time",
         paper=sheet(half=(200, 1500), spread=(10, None)),
         cpu=ours(
             "the specification has one run at this size, log10 t = 2.6 at the fit, 16 at 5 % and 123 at 50 % of the "

@@ -7,9 +7,7 @@ are older: shorter runs of seeds 0-2 have been seen since, and no bound was chan
 
 from __future__ import annotations
 
-from typing import Any
-
-from grokscope.claims import Claim, Criterion, ours, sheet
+from grokscope.claims import claims_by, ours, sheet
 
 MAIN = "modular-addition"
 WITHOUT = "no-weight-decay"
@@ -17,19 +15,7 @@ FRACTIONS = ("train-fraction-0.4", MAIN, "train-fraction-0.6", "train-fraction-0
 HERE = "grokscope.papers.nanda2023.statistics"
 
 
-def claim(
-    id: str, statement: str, figure: str, statistic: str, source: str, *, cpu: Criterion, paper: Criterion, **more: Any
-) -> Claim:
-    """Return a claim on the main experiment, unless ``more`` names others."""
-    return Claim(
-        id=id,
-        statement=statement,
-        figure=figure,
-        statistic=f"{HERE}:{statistic}",
-        criterion={"cpu": cpu, "paper": paper},
-        source=f"Nanda et al. 2023, {source}",
-        **{"experiments": (MAIN,), **more},
-    )
+claim = claims_by("Nanda et al. 2023", HERE, experiments=(MAIN,))
 
 
 CLAIMS = (

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from grokscope.claims import Claim, Criterion, ours, sheet
+from grokscope.claims import claims_by, ours, sheet
 from grokscope.paper import Figure
 from grokscope.papers.prakash2025.mnist_experiments import COMPLEXITY, DECAY, EXPERIMENTS, HELD, MNIST, SYSTEM
 
@@ -14,26 +12,7 @@ HERE = "grokscope.papers.prakash2025.mnist_statistics"
 PICTURES = "grokscope.papers.prakash2025.mnist_figures"
 
 
-def claim(
-    id: str,
-    statement: str,
-    figure: str,
-    statistic: str,
-    source: str,
-    cpu: Criterion,
-    paper: Criterion | None = None,
-    **more: Any,
-) -> Claim:
-    """Return a claim; the ``paper`` scale has the criterion of the cpu scale unless it has its own."""
-    return Claim(
-        id=id,
-        statement=statement,
-        figure=figure,
-        statistic=f"{HERE}:{statistic}",
-        criterion={"cpu": cpu, "paper": paper or cpu},
-        source=f"Prakash & Martin 2025, {source}",
-        **{"experiments": (MNIST,), **more},
-    )
+claim = claims_by("Prakash & Martin 2025", HERE, experiments=(MNIST,))
 
 
 CLAIMS = (
